@@ -1,0 +1,24 @@
+//! What is known about the nodes when a step runs: an immutable snapshot. Must not be updated in place.
+
+use std::collections::BTreeMap;
+
+use super::{NodeName, Timestamp};
+
+/// The nodes and what their agents can see.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Inventory {
+    pub nodes: BTreeMap<NodeName, NodeCoverage>,
+}
+
+/// What one node's agent can and cannot see.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NodeCoverage {
+    /// Last word from its agent.
+    pub last_seen_at: Timestamp,
+    /// For each probe that is not attached: what cannot be told without it.
+    pub missing: Vec<String>,
+    /// Times when the agent was not watching, newest last; bounded by whoever fills it.
+    pub gaps: Vec<(Timestamp, Timestamp)>,
+    /// Records lost since the agent started, all stages.
+    pub lost: u64,
+}
