@@ -1,6 +1,8 @@
 //! What the engine concludes: an incident with its ranked causes and the facts for and against them.
 //! Must not change by itself: only `Engine::step` makes and changes incidents.
 
+use std::borrow::Cow;
+
 use super::{Entity, Evidence, EvidenceId, Timestamp};
 
 /// Derived from fingerprint and first onset, so that a replay gives the same id.
@@ -66,7 +68,7 @@ pub struct RootCause {
 /// One factor of a hypothesis's score; the score is the product of its factors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factor {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: f64,
 }
 

@@ -1,0 +1,57 @@
+//! Nodes and what their agents can see, as REST objects. Must not decide what a missing probe means.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// One node that has ever reported.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    pub name: String,
+    pub agent_id: String,
+    pub agent_version: String,
+    pub kernel_release: String,
+    /// 1, 2, or 3 for hybrid; 0 until the agent has told.
+    pub cgroup_version: u32,
+    /// A stream is open now.
+    pub connected: bool,
+    pub last_seen_at: Time,
+    pub probes: Vec<Probe>,
+    /// Times when the agent was not watching, newest last.
+    pub gaps: Vec<Gap>,
+    pub lost: Vec<Loss>,
+    pub spool_bytes: u64,
+}
+
+/// One probe of a node's agent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    pub name: String,
+    /// `attached`, `missing`, `disabled` or `unknown`.
+    pub state: String,
+    /// `tp_btf`, `raw_tp` or `tracepoint`; empty when not attached.
+    pub hook: String,
+    pub detail: String,
+    /// What cannot be told without it.
+    pub without: String,
+}
+
+/// A span that nobody watched; what happened inside is unknown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    pub start: Time,
+    pub end: Time,
+    pub reason: String,
+}
+
+/// Records that were not kept, since the agent (or, for `ingest`, the aggregator's store) began.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loss {
+    pub stage: String,
+    pub reason: String,
+    pub count: u64,
+}
