@@ -1,5 +1,6 @@
 //! Nodes and what their agents can see, as REST objects. Must not decide what a missing probe means.
 
+use inquest_engine::model::NodeCoverage;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -54,4 +55,35 @@ pub struct Loss {
     pub stage: String,
     pub reason: String,
     pub count: u64,
+}
+
+impl Node {
+    /// What its agent can and cannot see, as the engine reads it.
+    pub fn coverage(&self) -> NodeCoverage {
+        let missing = self.probes.iter().filter(|probe| !probe.is_attached());
+        NodeCoverage {
+            last_seen_at: self.last_seen_at.into(),
+            missing: missing.map(|probe| probe.without.clone()).collect(),
+            gaps: self
+                .gaps
+                .iter()
+                .map(|gap| (gap.start.into(), gap.end.into()))
+                .collect(),
+            lost: self.lost_total(),
+        }
+    }
+
+    /// Records lost, all stages together.
+    pub fn lost_total(&self) -> u64 {
+        self.lost
+            .iter()
+            .fold(0, |sum, loss| sum.saturating_add(loss.count))
+    }
+}
+
+impl Probe {
+    /// It watches now.
+    pub fn is_attached(&self) -> bool {
+        self.state == "attached"
+    }
 }

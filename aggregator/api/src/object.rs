@@ -47,6 +47,9 @@ pub struct Report {
     /// Always `Report`.
     pub kind: String,
     pub incidents: Vec<Incident>,
+    /// What of the case as a whole could not be read; absent when all of it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<String>,
 }
 
 impl Report {
@@ -56,6 +59,7 @@ impl Report {
             api_version: API_VERSION.to_owned(),
             kind: "Report".to_owned(),
             incidents,
+            coverage: Vec::new(),
         }
     }
 }

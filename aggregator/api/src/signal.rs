@@ -6,6 +6,10 @@ use inquest_proto::v1;
 
 use crate::time;
 
+mod json;
+
+pub use json::{from_json, to_json};
+
 /// Longest text kept from a signal, in bytes; longer ones are cut. A cgroup path is the longest honest one.
 const MAX_TEXT_BYTES: usize = 4096;
 /// Most memory-cgroup levels kept; the kernel side reports at most 8.
