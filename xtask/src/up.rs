@@ -1,0 +1,200 @@
+//! `cargo xtask up`: installs, builds and starts the product on this machine, and says what to
+//! try next.
+//!
+//! Starts nothing twice: a daemon that already runs as built and configured is left alone.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::clock::{self, Stopwatch};
+use crate::daemon::{Daemon, Kind};
+use crate::process::Identity;
+use crate::{command, down, http, output, release, workspace};
+
+/// How long a daemon may take until it is ready; loading the kernel's type information takes
+/// about a second on an idle machine.
+const READY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Installs what is missing, builds, starts both daemons and waits until they are ready. Without
+/// root the aggregator runs alone.
+pub(crate) fn up(state: &Path) -> anyhow::Result<()> {
+    let watch = Stopwatch::start();
+    let mut missing = Vec::new();
+    build(&mut missing)?;
+
+    fs::create_dir_all(state).with_context(|| format!("failed to create {}", state.display()))?;
+    let aggregator = Daemon::new(Kind::Aggregator, state);
+    let agent = Daemon::new(Kind::Agent, state);
+    let started = ensure_running(&aggregator)?;
+    if workspace::is_root() {
+        let started_agent = ensure_running(&agent)?;
+        summarize(started || started_agent, watch);
+        show_aggregator(&aggregator)?;
+        show_agent(&agent)?;
+    } else {
+        missing.push("the agent: loading probes needs root; run `sudo cargo xtask up`".to_owned());
+        summarize(started, watch);
+        show_aggregator(&aggregator)?;
+    }
+    for what in missing {
+        output::result(format_args!("  missing     {what}"));
+    }
+    show_next();
+    Ok(())
+}
+
+/// Builds everything. Without root, missing kernel programs are no reason to stop: the agent will
+/// not run anyway.
+fn build(missing: &mut Vec<String>) -> anyhow::Result<()> {
+    if workspace::is_root() {
+        return release::build_all(true);
+    }
+    if let Err(error) = release::build_all(true) {
+        missing.push(format!("the kernel programs: {error:#}"));
+        return release::build_binaries();
+    }
+    Ok(())
+}
+
+/// Starts a daemon unless it runs as built and configured; tells whether it started one.
+fn ensure_running(daemon: &Daemon) -> anyhow::Result<bool> {
+    daemon.ensure_config()?;
+    if let Some(record) = daemon.running() {
+        if record.version == daemon.version()? && daemon.is_ready() {
+            return Ok(false);
+        }
+        output::progress(format_args!(
+            "{}: restarting, its program or configuration changed, or it is not ready",
+            daemon.name()
+        ));
+        down::stop(daemon)?;
+    }
+    daemon.check_addresses()?;
+    let identity = daemon.start()?;
+    wait_until_ready(daemon, &identity)?;
+    Ok(true)
+}
+
+fn wait_until_ready(daemon: &Daemon, identity: &Identity) -> anyhow::Result<()> {
+    let mut ready = false;
+    clock::wait_until(READY_DEADLINE, || {
+        ready = daemon.is_ready();
+        ready || !identity.is_alive()
+    });
+    if ready {
+        return Ok(());
+    }
+    let what = if identity.is_alive() {
+        "is not ready after a minute"
+    } else {
+        "ended"
+    };
+    let log = daemon.log_path();
+    bail!(
+        "the {} {what}; the end of {}:\n{}",
+        daemon.name(),
+        log.display(),
+        command::tail(&command::read_lossy(&log)?),
+    )
+}
+
+fn summarize(started: bool, watch: Stopwatch) {
+    let what = if started {
+        "Inquest is up"
+    } else {
+        "Inquest is already up, nothing changed"
+    };
+    output::result(format_args!("{what} ({})", watch.words()));
+}
+
+fn show_aggregator(daemon: &Daemon) -> anyhow::Result<()> {
+    show(daemon, &format!("http://{}", daemon.address()?));
+    Ok(())
+}
+
+fn show_agent(daemon: &Daemon) -> anyhow::Result<()> {
+    let address = daemon.address()?;
+    show(daemon, &format!("http://{address}/status"));
+    let status = http::get(address, "/status")?;
+    let status: Value =
+        serde_json::from_str(&status.body).context("failed to read the agent's status")?;
+    for line in probe_lines(&status) {
+        output::result(format_args!("  {:<11} {line}", "probes"));
+    }
+    Ok(())
+}
+
+fn show(daemon: &Daemon, url: &str) {
+    let pid = daemon
+        .running()
+        .map_or_else(String::new, |record| record.identity.pid.to_string());
+    let log = daemon.log_path();
+    let name = daemon.name();
+    output::result(format_args!(
+        "  {name:<11} {url}  pid {pid}  log {}",
+        log.display()
+    ));
+}
+
+/// Counts the attached probes in an agent's status and names those that are missing.
+fn probe_lines(status: &Value) -> Vec<String> {
+    let probes = status
+        .get("probes")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let text = |probe: &Value, key: &str| {
+        probe
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let attached = |probe: &&Value| text(probe, "state").to_lowercase().ends_with("attached");
+    let count = probes.iter().filter(attached).count();
+    let mut lines = vec![format!("{count}/{} attached", probes.len())];
+    for probe in probes.iter().filter(|probe| !attached(probe)) {
+        lines.push(format!(
+            "{} missing: {}",
+            text(probe, "name"),
+            text(probe, "detail")
+        ));
+    }
+    lines
+}
+
+fn show_next() {
+    let inquest = workspace::release_binary("inquest");
+    let inquest = inquest
+        .strip_prefix(workspace::root())
+        .unwrap_or(&inquest)
+        .display();
+    output::result("\nnext:");
+    output::result("  cargo xtask demo oom");
+    output::result(format_args!("  {inquest} status"));
+    output::result(format_args!("  {inquest} why PID|CGROUP|INCIDENT"));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn counts_attached_probes_and_explains_the_others() {
+        let status = json!({"probes": [
+            {"name": "oom", "state": "attached"},
+            {"name": "exec", "state": "STATE_ATTACHED"},
+            {"name": "exit", "state": "missing", "detail": "refused by the kernel"},
+        ]});
+        assert_eq!(
+            probe_lines(&status),
+            ["2/3 attached", "exit missing: refused by the kernel"]
+        );
+        assert_eq!(probe_lines(&json!({})), ["0/0 attached"]);
+    }
+}
