@@ -147,9 +147,8 @@ fn log_path(name: &str) -> anyhow::Result<PathBuf> {
             '-'
         }
     };
-    Ok(dir
-        .join(name.chars().map(word).collect::<String>())
-        .with_extension("log"))
+    let file: String = name.chars().map(word).chain(".log".chars()).collect();
+    Ok(dir.join(file))
 }
 
 /// Tells the person at the terminal how a step goes.
