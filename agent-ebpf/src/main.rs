@@ -1,8 +1,27 @@
-//! Placeholder.
+//! The kernel programs of the Inquest agent: thin probes that copy what the kernel alone knows into two
+//! ring buffers. Must not decide what a record means; that is the agent's part.
+//!
+//! Licensed under GPL-2.0-only or Apache-2.0, at your choice. The object declares a licence that the
+//! kernel accepts for its GPL-only helpers.
 #![no_std]
 #![no_main]
+
+#[macro_use]
+mod log;
+
+mod emit;
+mod kernel_read;
+mod maps;
+mod probes;
+
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program from which this could be reached.
     loop {}
 }
+
+/// One of the spellings that the kernel compares with (`include/linux/license.h`).
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

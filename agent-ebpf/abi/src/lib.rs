@@ -1,2 +1,71 @@
-//! Placeholder.
+//! The records that the kernel programs write and the agent reads, and the layout of the kernel that
+//! the agent hands to them.
+//!
+//! Depends on nothing (except `aya`, for its `Pod` marker, behind feature `user`). Every type is
+//! `#[repr(C)]`, `Copy`, without implicit padding, and of a size asserted at compile time. Text fields
+//! end at their first NUL byte; what follows it is undefined.
 #![no_std]
+#![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
+
+mod cgroup;
+mod exec;
+mod exit;
+mod header;
+mod layout;
+mod limits;
+mod loss;
+mod oom;
+mod process;
+mod signal;
+
+pub use cgroup::CgroupCreated;
+pub use exec::ProcessExec;
+pub use exit::ProcessExit;
+pub use header::{RecordHeader, RecordKind};
+pub use layout::{
+    CgroupLayout, KernelLayout, MemoryLayout, Offset, ProcessLayout, SignalLayout, TaskLayout,
+    TracepointLayout,
+};
+pub use limits::{
+    BULK_RING_BYTES, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME,
+    SIGNAL_ORIGINS, URGENT_RING_BYTES,
+};
+pub use loss::{LOSS_COUNTERS, Lane, loss_index};
+pub use oom::{MemoryCgroup, OomKill, ResidentPages};
+pub use process::{CgroupIds, Process};
+pub use signal::{SignalOrigin, SignalSource};
+
+/// Names by which the agent finds maps and globals in the object.
+pub mod names {
+    /// The `KernelLayout` global.
+    pub const LAYOUT: &str = "LAYOUT";
+    /// Ring buffer of OOM kills, signal deaths and ends of container inits.
+    pub const URGENT: &str = "URGENT";
+    /// Ring buffer of everything else.
+    pub const BULK: &str = "BULK";
+    /// Per-CPU array of `u64`, indexed by [`crate::loss_index`].
+    pub const LOST: &str = "LOST";
+}
+
+/// Implements `aya::Pod` for types that the module above promises to be plain.
+macro_rules! pod {
+    ($($record:ty),+ $(,)?) => {$(
+        // SAFETY: repr(C), no padding, every bit pattern is a valid value.
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $record {}
+    )+};
+}
+
+pod!(
+    CgroupCreated,
+    CgroupIds,
+    KernelLayout,
+    MemoryCgroup,
+    OomKill,
+    Process,
+    ProcessExec,
+    ProcessExit,
+    RecordHeader,
+    ResidentPages,
+    SignalOrigin,
+);

@@ -1,0 +1,107 @@
+//! The only place that follows kernel pointers, always by a load-time offset through
+//! `bpf_probe_read_kernel`: it works for every program type since 5.5, and a pointer that leads nowhere
+//! reads as zero instead of faulting.
+//!
+//! A field that this kernel does not have reads as zero too; the agent does not attach a probe whose
+//! meaning hangs on such a field.
+
+mod cgroup;
+mod task;
+
+pub(crate) use cgroup::{CgroupPtr, MemoryCss};
+pub(crate) use task::TaskPtr;
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
+};
+use inquest_agent_abi::Offset;
+
+/// An address in the kernel, not known to be valid; 0 is nowhere.
+pub(crate) type Address = u64;
+
+/// Returns the value of a layout field as the agent set it.
+#[inline(always)]
+pub(crate) fn layout<T: Copy>(field: &'static T) -> T {
+    // SAFETY: a reference to a plain value. Volatile, because the compiler would fold the initial value.
+    unsafe { core::ptr::read_volatile(field) }
+}
+
+/// Reads the field at `offset` of the struct at `base`, zero when there is no such field or struct.
+#[inline(always)]
+pub(crate) fn read<T: Copy + Default>(base: Address, offset: &'static Offset) -> T {
+    match layout(offset).get() {
+        Some(bytes) => read_at(base.wrapping_add(bytes as u64)),
+        None => T::default(),
+    }
+}
+
+/// Reads the value at `address`, zero when it cannot be read.
+#[inline(always)]
+pub(crate) fn read_at<T: Copy + Default>(address: Address) -> T {
+    let mut value = T::default();
+    // SAFETY: `value` has room for `T`; the helper checks the source and zeroes `value` on failure.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        );
+    }
+    value
+}
+
+/// Copies the text at `address`, at most `N` bytes, its NUL included, to `to`.
+///
+/// # Safety
+///
+/// `to` is valid for writes.
+#[inline(always)]
+pub(crate) unsafe fn read_text<const N: usize>(address: Address, to: *mut [u8; N]) {
+    // SAFETY: `to` has room for `N` bytes; the helper checks the source and empties `to` on failure.
+    unsafe { bpf_probe_read_kernel_str(to.cast(), N as u32, address as *const _) };
+}
+
+/// What a tracepoint is given: an array of 64-bit arguments, for `tp_btf` and `raw_tp` programs alike.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments(Address);
+
+impl Arguments {
+    /// Returns the arguments behind `ctx`, which must be that of a `tp_btf` or `raw_tp` program.
+    #[inline(always)]
+    pub(crate) fn of(ctx: &impl EbpfContext) -> Self {
+        Self(ctx.as_ptr() as Address)
+    }
+
+    /// Returns argument `index` as a plain number. An argument that this kernel's tracepoint does not
+    /// have is garbage, where a direct load would make the verifier refuse the program.
+    #[inline(always)]
+    pub(crate) fn get(self, index: u64) -> u64 {
+        read_at(self.0.wrapping_add(index * 8))
+    }
+}
+
+/// The record that a plain tracepoint is given.
+#[derive(Clone, Copy)]
+pub(crate) struct TracepointFields(Address);
+
+impl TracepointFields {
+    /// Returns the fields behind `ctx`, which must be that of a plain tracepoint program.
+    #[inline(always)]
+    pub(crate) fn of(ctx: &impl EbpfContext) -> Self {
+        Self(ctx.as_ptr() as Address)
+    }
+
+    /// Reads a field of fixed size.
+    #[inline(always)]
+    pub(crate) fn get<T: Copy + Default>(self, offset: &'static Offset) -> T {
+        read(self.0, offset)
+    }
+
+    /// Returns where the text of a `__data_loc` field is: its offset is in the low half of the field.
+    #[inline(always)]
+    pub(crate) fn text(self, offset: &'static Offset) -> Address {
+        self.0
+            .wrapping_add(u64::from(self.get::<u32>(offset) & 0xffff))
+    }
+}

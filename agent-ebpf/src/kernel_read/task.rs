@@ -1,0 +1,196 @@
+//! Reads tasks and the processes they belong to.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
+use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, ResidentPages};
+
+use super::{Address, CgroupPtr, MemoryCss, layout, read, read_at};
+use crate::maps::LAYOUT;
+
+/// `SIGNAL_GROUP_EXIT` of `include/linux/sched/signal.h`, the same since 2.6: the process is to end as a whole.
+const SIGNAL_GROUP_EXIT: u32 = 0x4;
+
+/// A `struct task_struct`: one thread.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) struct TaskPtr(Address);
+
+impl TaskPtr {
+    /// Returns the task at `address`.
+    #[inline(always)]
+    pub(crate) fn at(address: Address) -> Self {
+        Self(address)
+    }
+
+    /// Returns the task that runs.
+    #[inline(always)]
+    pub(crate) fn current() -> Self {
+        // SAFETY: the helper has no preconditions.
+        Self(unsafe { bpf_get_current_task() })
+    }
+
+    /// Returns where the task is.
+    #[inline(always)]
+    pub(crate) fn address(self) -> Address {
+        self.0
+    }
+
+    /// Returns the id of the thread.
+    #[inline(always)]
+    pub(crate) fn thread_id(self) -> u32 {
+        read(self.0, &LAYOUT.task.pid)
+    }
+
+    /// Returns the id of its process.
+    #[inline(always)]
+    pub(crate) fn pid(self) -> u32 {
+        read(self.0, &LAYOUT.task.tgid)
+    }
+
+    /// Returns when its process started, by CLOCK_MONOTONIC.
+    #[inline(always)]
+    pub(crate) fn start_ktime_ns(self) -> u64 {
+        read(self.leader(), &LAYOUT.task.start_time)
+    }
+
+    /// Returns whether its process is process 1 of a pid namespace below the first.
+    #[inline(always)]
+    pub(crate) fn is_container_init(self) -> bool {
+        let (level, namespace_pid) = self.namespace_pid();
+        level > 0 && namespace_pid == 1
+    }
+
+    /// Writes who the task's process is to `to`.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writes.
+    #[inline(always)]
+    pub(crate) unsafe fn describe(self, to: *mut Process) {
+        let leader = self.leader();
+        let (level, namespace_pid) = self.namespace_pid();
+        let parent: Address = read(leader, &LAYOUT.task.real_parent);
+        // SAFETY: as promised by the caller.
+        unsafe {
+            (*to).start_ktime_ns = self.start_ktime_ns();
+            (*to).pid = self.pid();
+            (*to).namespace_pid = namespace_pid;
+            (*to).parent_pid = read(parent, &LAYOUT.task.tgid);
+            (*to).container_init = u32::from(level > 0 && namespace_pid == 1);
+            read_comm(leader, &raw mut (*to).comm);
+        }
+    }
+
+    /// Returns the ids of the task's cgroups.
+    #[inline(always)]
+    pub(crate) fn cgroups(self) -> CgroupIds {
+        let memory = self.memory_css().cgroup();
+        CgroupIds {
+            memory: memory.id(),
+            unified: CgroupPtr::at(read(self.css_set(), &LAYOUT.cgroup.unified)).id(),
+            memory_hierarchy: memory.hierarchy(),
+            reserved: 0,
+        }
+    }
+
+    /// Returns the state of its cgroup in the memory controller.
+    #[inline(always)]
+    pub(crate) fn memory_css(self) -> MemoryCss {
+        MemoryCss::at(read(self.css_set(), &LAYOUT.cgroup.memory_css))
+    }
+
+    /// Returns what its process holds. Counts that CPUs have not yet added up are missing: up to
+    /// some 64 pages for each CPU.
+    #[inline(always)]
+    pub(crate) fn resident(self) -> ResidentPages {
+        let mm: Address = read(self.0, &LAYOUT.task.mm);
+        ResidentPages {
+            anon: not_negative(read(mm, &LAYOUT.memory.mm_anon)),
+            file: not_negative(read(mm, &LAYOUT.memory.mm_file)),
+            shmem: not_negative(read(mm, &LAYOUT.memory.mm_shmem)),
+            swap: not_negative(read(mm, &LAYOUT.memory.mm_swap)),
+        }
+    }
+
+    /// Returns its process's bias in the choice of victims.
+    #[inline(always)]
+    pub(crate) fn oom_score_adj(self) -> i32 {
+        i32::from(read::<i16>(self.process(), &LAYOUT.process.oom_score_adj))
+    }
+
+    /// Returns whether no thread of its process is left.
+    #[inline(always)]
+    pub(crate) fn is_group_dead(self) -> bool {
+        read::<i32>(self.process(), &LAYOUT.process.live) == 0
+    }
+
+    /// Returns whether its process is to end as a whole.
+    #[inline(always)]
+    pub(crate) fn is_group_exiting(self) -> bool {
+        read::<u32>(self.process(), &LAYOUT.process.flags) & SIGNAL_GROUP_EXIT != 0
+    }
+
+    /// Returns how its process ended, as wait(2) tells it.
+    #[inline(always)]
+    pub(crate) fn wait_status(self) -> u32 {
+        if self.is_group_exiting() {
+            read(self.process(), &LAYOUT.process.group_exit_code)
+        } else {
+            read(self.leader(), &LAYOUT.task.exit_code)
+        }
+    }
+
+    /// Returns how deep its process's pid namespace is below the first, and its id there.
+    #[inline(always)]
+    fn namespace_pid(self) -> (u32, u32) {
+        let pid: Address = read(self.process(), &LAYOUT.process.tgid_pid);
+        let level: u32 = read(pid, &LAYOUT.process.pid_level);
+        let Some(number) = layout(&LAYOUT.process.pid_number).get() else {
+            return (0, 0);
+        };
+        let element = u64::from(level) * u64::from(layout(&LAYOUT.process.pid_number_size));
+        (
+            level,
+            read_at(pid.wrapping_add(number as u64).wrapping_add(element)),
+        )
+    }
+
+    #[inline(always)]
+    fn leader(self) -> Address {
+        read(self.0, &LAYOUT.task.group_leader)
+    }
+
+    #[inline(always)]
+    fn process(self) -> Address {
+        read(self.0, &LAYOUT.task.signal)
+    }
+
+    #[inline(always)]
+    fn css_set(self) -> Address {
+        read(self.0, &LAYOUT.task.cgroups)
+    }
+}
+
+/// A counter spread over CPUs may be below zero for a moment.
+#[inline(always)]
+fn not_negative(count: i64) -> u64 {
+    if count < 0 { 0 } else { count as u64 }
+}
+
+/// # Safety
+///
+/// `to` is valid for writes.
+#[inline(always)]
+unsafe fn read_comm(task: Address, to: *mut [u8; MAX_COMM]) {
+    let Some(offset) = layout(&LAYOUT.task.comm).get() else {
+        // SAFETY: as promised by the caller.
+        unsafe { *to = [0; MAX_COMM] };
+        return;
+    };
+    // SAFETY: `to` has room for as many bytes; the helper checks the source and zeroes `to` on failure.
+    unsafe {
+        bpf_probe_read_kernel(
+            to.cast(),
+            MAX_COMM as u32,
+            task.wrapping_add(offset as u64) as *const _,
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! The probes, one family a file. Each has a program for every hook it can use: `tp_btf` and `raw_tp`,
+//! which are given the kernel's own structs, and the plain tracepoint, which is given a copy of some fields.
+
+mod cgroup;
+mod exec;
+mod exit;
+mod oom;
+mod signal;

@@ -1,0 +1,192 @@
+//! Hook `oom:mark_victim`: each process that the OOM killer kills, group kills included. Runs in the task
+//! whose allocation could not be served. Kernel 5.10 and later; older ones name the victim by pid, which
+//! the SIGKILL just before resolves (see `signal.rs`). Some 150 reads a kill, nothing otherwise.
+//! Emits `OomKill`, urgent.
+
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid,
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+};
+use inquest_agent_abi::{
+    CgroupIds, Lane, MAX_CGROUP_LEVELS, MAX_COMM, OomKill, Process, RecordKind, ResidentPages,
+};
+
+use crate::{
+    emit::emit,
+    kernel_read::{Arguments, TaskPtr, TracepointFields, layout},
+    maps::{LAYOUT, OOM_VICTIMS},
+};
+
+#[btf_tracepoint(function = "mark_victim")]
+pub(crate) fn oom_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    let victim = try_oom(Arguments::of(&ctx));
+    probe_log!(&ctx, "oom kill of {}", victim);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "mark_victim")]
+pub(crate) fn oom_raw_tp(ctx: RawTracePointContext) -> i32 {
+    let victim = try_oom(Arguments::of(&ctx));
+    probe_log!(&ctx, "oom kill of {}", victim);
+    0
+}
+
+#[tracepoint(category = "oom", name = "mark_victim")]
+pub(crate) fn oom_tracepoint(ctx: TracePointContext) -> u32 {
+    let pid = TracepointFields::of(&ctx).get(&LAYOUT.tracepoint.mark_victim_pid);
+    record_by_pid(pid);
+    probe_log!(&ctx, "oom kill of {}", pid);
+    0
+}
+
+/// Returns the victim's pid.
+#[inline(always)]
+fn try_oom(arguments: Arguments) -> u32 {
+    if layout(&LAYOUT.mark_victim_has_task) == 1 {
+        let victim = TaskPtr::at(arguments.get(0));
+        record_task(victim);
+        victim.pid()
+    } else {
+        let pid = arguments.get(0) as u32;
+        record_by_pid(pid);
+        pid
+    }
+}
+
+/// Records the victim whose thread `pid` is.
+#[inline(always)]
+fn record_by_pid(pid: u32) {
+    match find_victim(pid) {
+        Some(victim) => record_task(victim),
+        None => record_pid(pid),
+    }
+}
+
+/// Finds the task of thread `pid`: the one that this thread has just sent SIGKILL, or itself when it
+/// was dying already and only needs access to memory reserves.
+#[inline(always)]
+fn find_victim(pid: u32) -> Option<TaskPtr> {
+    let current = TaskPtr::current();
+    if current.thread_id() == pid {
+        return Some(current);
+    }
+    // SAFETY: the address is copied at once; a stale one is told by its pid.
+    let address = unsafe { OOM_VICTIMS.get(bpf_get_current_pid_tgid()) }?;
+    let killed = TaskPtr::at(*address);
+    if killed.thread_id() == pid {
+        Some(killed)
+    } else {
+        None
+    }
+}
+
+#[inline(always)]
+fn record_task(victim: TaskPtr) {
+    let trigger = TaskPtr::current();
+    // SAFETY: an `OomKill` is what the kind says; every field is written.
+    unsafe {
+        emit(
+            Lane::Urgent,
+            RecordKind::OOM_KILL,
+            |record: *mut OomKill| {
+                victim.describe(&raw mut (*record).victim);
+                (*record).victim_cgroups = victim.cgroups();
+                (*record).resident = victim.resident();
+                (*record).oom_score_adj = victim.oom_score_adj();
+                (*record).victim_known = 1;
+                describe_chain(victim, record);
+                describe_trigger(trigger, record);
+            },
+        );
+    }
+}
+
+/// Records a victim of which the kernel tells no more than its pid; the agent asks procfs for the rest.
+#[inline(always)]
+fn record_pid(pid: u32) {
+    let trigger = TaskPtr::current();
+    // SAFETY: an `OomKill` is what the kind says; every field is written.
+    unsafe {
+        emit(
+            Lane::Urgent,
+            RecordKind::OOM_KILL,
+            |record: *mut OomKill| {
+                (*record).victim = Process {
+                    start_ktime_ns: 0,
+                    pid,
+                    namespace_pid: 0,
+                    parent_pid: 0,
+                    container_init: 0,
+                    comm: [0; MAX_COMM],
+                };
+                (*record).victim_cgroups = CgroupIds {
+                    memory: 0,
+                    unified: 0,
+                    memory_hierarchy: 0,
+                    reserved: 0,
+                };
+                (*record).resident = ResidentPages {
+                    anon: 0,
+                    file: 0,
+                    shmem: 0,
+                    swap: 0,
+                };
+                (*record).oom_score_adj = 0;
+                (*record).victim_known = 0;
+                (*record).chain_len = 0;
+                (*record).chain_truncated = 0;
+                describe_trigger(trigger, record);
+            },
+        );
+    }
+}
+
+/// # Safety
+///
+/// `record` is valid for writes.
+#[inline(always)]
+unsafe fn describe_trigger(trigger: TaskPtr, record: *mut OomKill) {
+    let mut next = Some(trigger.memory_css());
+    let mut levels = 0;
+    // SAFETY: as promised by the caller; `level` is in bounds.
+    unsafe {
+        trigger.describe(&raw mut (*record).trigger);
+        (*record).trigger_cgroups = trigger.cgroups();
+        for level in 0..MAX_CGROUP_LEVELS {
+            let Some(css) = next else { break };
+            (&raw mut (*record).trigger_chain)
+                .cast::<u64>()
+                .add(level)
+                .write(css.cgroup().id());
+            next = css.parent();
+            levels = level as u32 + 1;
+        }
+        (*record).trigger_chain_len = levels;
+        (*record).trigger_chain_truncated = u32::from(next.is_some());
+    }
+}
+
+/// # Safety
+///
+/// `record` is valid for writes.
+#[inline(always)]
+unsafe fn describe_chain(victim: TaskPtr, record: *mut OomKill) {
+    let mut next = Some(victim.memory_css());
+    let mut levels = 0;
+    // SAFETY: as promised by the caller; `level` is in bounds.
+    unsafe {
+        for level in 0..MAX_CGROUP_LEVELS {
+            let Some(css) = next else { break };
+            css.describe(
+                (&raw mut (*record).chain)
+                    .cast::<inquest_agent_abi::MemoryCgroup>()
+                    .add(level),
+            );
+            next = css.parent();
+            levels = level as u32 + 1;
+        }
+        (*record).chain_len = levels;
+        (*record).chain_truncated = u32::from(next.is_some());
+    }
+}
