@@ -72,29 +72,26 @@ fn check_tidy() -> anyhow::Result<Verdict> {
 }
 
 fn fmt() -> anyhow::Result<Verdict> {
-    run("fmt", command::cargo().args(["fmt", "--all", "--check"]))
+    run("fmt", &mut cargo("fmt --all --check"))
 }
 
 /// The kernel programs are left out: clippy would need their target's `core`.
 fn clippy() -> anyhow::Result<Verdict> {
-    let mut cargo = command::cargo();
-    cargo.args([
-        "clippy",
-        "--workspace",
-        "--exclude",
-        "inquest-agent-ebpf",
-        "--all-targets",
-    ]);
-    run("clippy", cargo.args(["--", "-D", "warnings"]))
+    let args = "clippy --keep-going --workspace --exclude inquest-agent-ebpf --all-targets";
+    run("clippy", cargo(args).args(["--", "-D", "warnings"]))
 }
 
 fn doc() -> anyhow::Result<Verdict> {
     run(
         "doc",
-        command::cargo()
-            .args(["doc", "--no-deps"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+        cargo("doc --keep-going --no-deps").env("RUSTDOCFLAGS", "-D warnings"),
     )
+}
+
+fn cargo(args: &str) -> Command {
+    let mut cargo = command::cargo();
+    cargo.args(args.split(' '));
+    cargo
 }
 
 fn kernel_programs() -> anyhow::Result<Verdict> {

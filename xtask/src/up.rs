@@ -64,13 +64,16 @@ fn build(missing: &mut Vec<String>) -> anyhow::Result<()> {
 fn ensure_running(daemon: &Daemon) -> anyhow::Result<bool> {
     daemon.ensure_config()?;
     if let Some(record) = daemon.running() {
-        if record.version == daemon.version()? && daemon.is_ready() {
+        let is_current = record.version == daemon.version()?;
+        if is_current && daemon.is_ready() {
             return Ok(false);
         }
-        output::progress(format_args!(
-            "{}: restarting, its program or configuration changed, or it is not ready",
-            daemon.name()
-        ));
+        let why = if is_current {
+            "is not ready"
+        } else {
+            "has a new program or configuration"
+        };
+        output::progress(format_args!("the {} {why}: restarting it", daemon.name()));
         down::stop(daemon)?;
     }
     daemon.check_addresses()?;

@@ -78,7 +78,7 @@ impl Tally {
                 tally.skipped += counts.ignored;
                 tally
                     .skip_reasons
-                    .extend((0..counts.ignored).map(|_| "ignored".to_owned()));
+                    .extend((0..counts.ignored).map(|_| "a test is marked as ignored".to_owned()));
             }
         }
         tally.failed += usize::from(suite_is_open);
