@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The node agent as a library: from kernel records to acked batches; must not print or exit.
+
+pub mod admin;
+pub mod collect;
+pub mod config;
+pub mod coverage;
+pub mod loss;
+pub mod metrics;
+pub mod run;
+pub mod ship;
+pub mod spool;
+pub mod state_dir;
+pub mod telemetry;

@@ -1,0 +1,199 @@
+//! The agent's own page: health, readiness, status, metrics and the log level; must not be reachable
+//! from beyond the pod.
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use inquest_proto::v1;
+use inquest_proto::v1::probe_status;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use serde::{Serialize, Serializer};
+use tokio::sync::watch;
+
+use crate::loss::LossTotal;
+use crate::ship::stream::{Identity, NodeReport, StreamStatus};
+use crate::spool::{SharedSpool, SpoolStatus};
+use crate::telemetry::{ErrorChain, LogLevel};
+
+/// The only body that is taken is a log level.
+const MAX_BODY_BYTES: usize = 1024;
+
+/// What the page shows.
+#[derive(Debug)]
+pub struct Admin {
+    /// Who this agent is.
+    pub identity: Identity,
+    /// When it started.
+    pub started: Timestamp,
+    /// Becomes true when the probes were tried and intake runs.
+    pub ready: watch::Receiver<bool>,
+    /// What is known of the node.
+    pub report: watch::Receiver<NodeReport>,
+    /// Where the stream is.
+    pub stream: watch::Receiver<StreamStatus>,
+    /// The queue on disk.
+    pub spool: SharedSpool,
+    /// What was lost.
+    pub lost: LossTotal,
+    /// All metrics.
+    pub registry: Registry,
+    /// The level of the log.
+    pub log_level: LogLevel,
+}
+
+/// What `/status` answers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusPage {
+    version: &'static str,
+    agent_id: String,
+    node: String,
+    start_id: String,
+    boot_id: String,
+    #[serde(serialize_with = "as_text")]
+    started_at: Timestamp,
+    uptime_seconds: i64,
+    ready: bool,
+    kernel_release: String,
+    cgroup_version: u32,
+    probes: Vec<ProbeLine>,
+    stream: StreamStatus,
+    spool: SpoolStatus,
+    lost: Vec<v1::Loss>,
+    memory: Memory,
+}
+
+/// A probe as `/status` shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProbeLine {
+    name: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hook: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    why: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    without: String,
+}
+
+/// The memory of this process.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rss_bytes: Option<u64>,
+}
+
+impl Admin {
+    /// Makes the routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/status", get(status))
+            .route("/metrics", get(metrics))
+            .route("/log-level", put(log_level))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(Arc::new(self))
+    }
+}
+
+/// Being cut off from the aggregator does not make an agent unready: it goes on seeing and spooling.
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    if *admin.ready.borrow() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting: the probes are being loaded\n",
+        )
+    }
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let report = admin.report.borrow().clone();
+    Json(StatusPage {
+        version: env!("CARGO_PKG_VERSION"),
+        agent_id: admin.identity.agent_id.clone(),
+        node: admin.identity.node.clone(),
+        start_id: format!("{:016x}", admin.identity.start_id),
+        boot_id: admin.identity.boot_id.clone(),
+        started_at: admin.started,
+        uptime_seconds: Timestamp::now().duration_since(admin.started).as_secs(),
+        ready: *admin.ready.borrow(),
+        kernel_release: report.kernel_release,
+        cgroup_version: report.cgroup_version,
+        probes: report.probes.into_iter().map(ProbeLine::from).collect(),
+        stream: admin.stream.borrow().clone(),
+        spool: admin.spool.with(|spool| spool.status()),
+        lost: admin.lost.snapshot().to_wire(),
+        memory: Memory::read(),
+    })
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let mut page = String::new();
+    match prometheus_client::encoding::text::encode(&mut page, &admin.registry) {
+        Ok(()) => {
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, content_type)], page).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn log_level(State(admin): State<Arc<Admin>>, level: String) -> (StatusCode, String) {
+    match admin.log_level.set(level.trim()) {
+        Ok(()) => (
+            StatusCode::OK,
+            format!("the log level is now {}\n", level.trim()),
+        ),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{}\n", ErrorChain(&error))),
+    }
+}
+
+impl From<v1::ProbeStatus> for ProbeLine {
+    fn from(probe: v1::ProbeStatus) -> Self {
+        Self {
+            state: match probe.state() {
+                probe_status::State::Unspecified => "unknown",
+                probe_status::State::Attached => "attached",
+                probe_status::State::Missing => "missing",
+                probe_status::State::Disabled => "disabled",
+            },
+            name: probe.name,
+            hook: probe.hook,
+            why: probe.detail,
+            without: probe.without,
+        }
+    }
+}
+
+impl Memory {
+    fn read() -> Self {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let resident = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse::<u64>().ok());
+        let page_size = rustix::param::page_size() as u64;
+        Self {
+            rss_bytes: resident.map(|pages| pages * page_size),
+        }
+    }
+}
+
+/// Serializes a value as it is displayed.
+pub fn as_text<T, S>(value: &T, serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: std::fmt::Display,
+    S: Serializer,
+{
+    serializer.collect_str(value)
+}

@@ -1,0 +1,178 @@
+//! One file of the spool: records one after the other; must not know which of them are settled.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::record::{self, HEADER_LEN, Header};
+
+const EXTENSION: &str = "segment";
+
+/// A segment file, open, with the length up to which it holds records.
+#[derive(Debug)]
+pub(super) struct Segment {
+    number: u64,
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+/// What is found at an offset.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// An intact record; the next one begins at `end`.
+    Record {
+        header: Header,
+        payload: Vec<u8>,
+        end: u64,
+    },
+    /// Bytes that are no intact record; reading goes on at `end`. `header` is there when only the
+    /// payload is damaged or cut off.
+    Damaged { header: Option<Header>, end: u64 },
+    /// The end of the segment.
+    End,
+}
+
+impl Segment {
+    /// Creates an empty segment.
+    pub(super) fn create(dir: &Path, number: u64) -> io::Result<Self> {
+        let path = Self::path_of(dir, number);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        Ok(Self {
+            number,
+            path,
+            file,
+            len: 0,
+        })
+    }
+
+    /// Opens a segment for reading and appending.
+    pub(super) fn open(dir: &Path, number: u64) -> io::Result<Self> {
+        Self::open_with(dir, number, OpenOptions::new().read(true).write(true))
+    }
+
+    /// Opens a segment for reading only.
+    pub(super) fn open_read_only(dir: &Path, number: u64) -> io::Result<Self> {
+        Self::open_with(dir, number, OpenOptions::new().read(true))
+    }
+
+    fn open_with(dir: &Path, number: u64, options: &OpenOptions) -> io::Result<Self> {
+        let path = Self::path_of(dir, number);
+        let file = options.open(&path)?;
+        let len = file.metadata()?.len();
+        Ok(Self {
+            number,
+            path,
+            file,
+            len,
+        })
+    }
+
+    /// Returns where the segment of a number is kept.
+    pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
+        dir.join(format!("{number:016}.{EXTENSION}"))
+    }
+
+    /// Returns the numbers of the segments in a directory, ascending.
+    pub(super) fn list(dir: &Path) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let name = PathBuf::from(entry?.file_name());
+            if name
+                .extension()
+                .is_some_and(|extension| extension == EXTENSION)
+                && let Some(number) = name
+                    .file_stem()
+                    .and_then(|stem| stem.to_str()?.parse().ok())
+            {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Returns the segment's number; later segments have higher ones.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns the bytes in use.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns the file's path, for messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends the bytes of one record. On failure the segment is as it was before, and the next
+    /// append writes over what a short write may have left.
+    pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(frame, self.len)?;
+        self.len += frame.len() as u64;
+        Ok(())
+    }
+
+    /// Reads what is at `offset`. An error is one of the disk; damage is a `Step`.
+    pub(super) fn step(&self, offset: u64) -> io::Result<Step> {
+        if offset >= self.len {
+            return Ok(Step::End);
+        }
+        let mut bytes = [0; HEADER_LEN];
+        let body = offset + HEADER_LEN as u64;
+        if body > self.len {
+            return Ok(Step::Damaged {
+                header: None,
+                end: self.len,
+            });
+        }
+        self.file.read_exact_at(&mut bytes, offset)?;
+        let Some(header) = Header::parse(&bytes) else {
+            return Ok(Step::Damaged {
+                header: None,
+                end: self.find_header(offset + 1)?,
+            });
+        };
+        let end = body + u64::from(header.payload_len);
+        if end > self.len {
+            // Cut off, or bytes in its middle are gone and other records follow.
+            return Ok(Step::Damaged {
+                header: Some(header),
+                end: self.find_header(body)?,
+            });
+        }
+        let mut payload = vec![0; header.payload_len as usize];
+        self.file.read_exact_at(&mut payload, body)?;
+        Ok(if header.matches(&payload) {
+            Step::Record {
+                header,
+                payload,
+                end,
+            }
+        } else {
+            Step::Damaged {
+                header: Some(header),
+                end,
+            }
+        })
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+
+    /// Finds the next intact header at or after `from`, else the end.
+    fn find_header(&self, from: u64) -> io::Result<u64> {
+        let mut rest = vec![0; self.len.saturating_sub(from) as usize];
+        self.file.read_exact_at(&mut rest, from)?;
+        Ok(record::find_header(&rest).map_or(self.len, |at| from + at as u64))
+    }
+}
