@@ -3,7 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
+mod correlate;
+mod detect;
+mod explain;
+mod incidents;
 pub mod model;
+pub mod rank;
 pub mod step;
+#[cfg(test)]
+mod testing;
 
+pub use config::Config;
 pub use step::{Engine, Input, Output};

@@ -1,0 +1,71 @@
+//! The failure patterns: one file each, from a death to a finding. A detector must not change
+//! anything, and must not look beyond the death that it is given.
+
+mod child_process_oom;
+mod killed_by_signal;
+mod memory_limit_oom;
+mod native_crash;
+mod node_oom;
+
+use crate::correlate::death::Death;
+use crate::explain::facts::FactKind;
+use crate::explain::story::Story;
+use crate::model::{Entity, Factor, Severity};
+
+/// Every detector, in the order in which their causes are reported when all else is equal.
+pub(crate) const DETECTORS: &[&dyn Detector] = &[
+    &child_process_oom::ChildProcessOom,
+    &memory_limit_oom::MemoryLimitOom,
+    &node_oom::NodeOom,
+    &killed_by_signal::KilledBySignal,
+    &native_crash::NativeCrash,
+];
+
+/// Looks for one failure pattern.
+pub(crate) trait Detector: Sync {
+    /// The cause that it can find, as listed in `docs/patterns.md`.
+    fn cause(&self) -> &'static str;
+
+    /// Says whether the pattern holds for a death, or why it does not.
+    fn detect(&self, death: &Death<'_>) -> Verdict;
+}
+
+/// What a detector says of a death.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The pattern may hold; how surely is in the finding's factors.
+    Holds(Box<Finding>),
+    /// The pattern does not hold, and a fact shows it.
+    RuledOut(Reason),
+    /// The pattern is out of place here; saying so would not help anyone.
+    Silent,
+}
+
+/// A detector's statement: what, how surely, resting on which facts.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) cause: &'static str,
+    pub(crate) severity: Severity,
+    /// The object at fault.
+    pub(crate) entity: Entity,
+    pub(crate) factors: Vec<Factor>,
+    pub(crate) supports: Vec<FactKind>,
+    pub(crate) contradicts: Vec<FactKind>,
+    pub(crate) story: Story,
+}
+
+/// Why a pattern does not hold.
+#[derive(Debug)]
+pub(crate) struct Reason {
+    pub(crate) because: String,
+    pub(crate) facts: Vec<FactKind>,
+}
+
+impl Verdict {
+    fn ruled_out(because: impl Into<String>, facts: &[FactKind]) -> Self {
+        Self::RuledOut(Reason {
+            because: because.into(),
+            facts: facts.to_vec(),
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! `killed-by-signal`: another process ended this one, and which one is known. Must not hold for the
+//! OOM killer's SIGKILL nor for a process's own fault.
+//!
+//! Which deaths open an incident: SIGKILL always, for nobody sends it lightly; a fault signal from
+//! another process always; SIGTERM, SIGINT, SIGHUP and SIGQUIT only for process 1 of a container that
+//! somebody else than its own parent stopped, and then as information: stopping processes is how
+//! machines are run. SIGPIPE, SIGALRM, SIGUSR1 and the others never.
+
+use super::native_crash::is_fault_signal;
+use super::{Detector, Finding, Verdict};
+use crate::correlate::death::{Death, Observed};
+use crate::correlate::workload::label;
+use crate::explain::facts::FactKind;
+use crate::explain::quote::clean;
+use crate::explain::signal_name::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_name};
+use crate::explain::story::{self, Story};
+use crate::model::Severity;
+use crate::model::signal::{Cgroup, FatalSignal, Process, SignalOrigin};
+use crate::rank::{Strength, factors};
+
+const PRIOR: f64 = 0.95;
+
+/// Signals by which processes are asked to stop.
+const STOP_SIGNALS: [u32; 4] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT];
+
+/// Finds kills from outside.
+pub(super) struct KilledBySignal;
+
+/// What the sender is to the victim.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Relation {
+    Itself,
+    Parent,
+    Sibling,
+    OtherCgroup,
+    Unknown,
+}
+
+impl Detector for KilledBySignal {
+    fn cause(&self) -> &'static str {
+        "killed-by-signal"
+    }
+
+    fn detect(&self, death: &Death<'_>) -> Verdict {
+        if death.oom.is_some() {
+            return Verdict::ruled_out(
+                "the kernel's OOM killer sent the SIGKILL, no process did",
+                &[FactKind::OomKill, FactKind::Sender],
+            );
+        }
+        let signal = death.died_of();
+        if is_fault_signal(signal) && !sent_by_another(death) {
+            return Verdict::ruled_out(
+                format!(
+                    "no other process is known to have sent {}",
+                    signal_name(signal)
+                ),
+                &[FactKind::Sender, FactKind::NoSenderRecord],
+            );
+        }
+        if death.is_unexplained_kill() {
+            return self.unexplained(death);
+        }
+        let Some(fatal) = death
+            .killer()
+            .filter(|fatal| fatal.record.origin == SignalOrigin::User)
+        else {
+            return Verdict::Silent;
+        };
+        let relation = relation(death, fatal.record);
+        match severity(death, relation) {
+            Some(severity) => self.sent(death, fatal, relation, severity),
+            None => Verdict::Silent,
+        }
+    }
+}
+
+impl KilledBySignal {
+    fn sent(
+        &self,
+        death: &Death<'_>,
+        fatal: Observed<'_, FatalSignal>,
+        relation: Relation,
+        severity: Severity,
+    ) -> Verdict {
+        let strength = Strength {
+            prior: PRIOR,
+            specificity: if fatal.record.sender.is_some() {
+                1.0
+            } else {
+                0.7
+            },
+            directness: 1.0,
+        };
+        Verdict::Holds(Box::new(Finding {
+            cause: self.cause(),
+            severity,
+            entity: death.workload_entity(),
+            factors: factors(strength, death),
+            supports: vec![FactKind::Sender, FactKind::Exit, FactKind::NoOomRecord],
+            contradicts: Vec::new(),
+            story: story(death, fatal.record, relation),
+        }))
+    }
+
+    /// Without a sender it remains a candidate that cannot pass the threshold.
+    fn unexplained(&self, death: &Death<'_>) -> Verdict {
+        let from_kernel = death
+            .killer()
+            .is_some_and(|fatal| fatal.record.origin == SignalOrigin::Kernel);
+        let strength = Strength {
+            prior: PRIOR,
+            specificity: if from_kernel { 0.3 } else { 0.5 },
+            directness: 0.5,
+        };
+        let contradicts = if from_kernel {
+            vec![FactKind::Sender]
+        } else {
+            Vec::new()
+        };
+        Verdict::Holds(Box::new(Finding {
+            cause: self.cause(),
+            severity: Severity::Warning,
+            entity: death.workload_entity(),
+            factors: factors(strength, death),
+            supports: vec![FactKind::Exit, FactKind::NoOomRecord],
+            contradicts,
+            story: Story::default(),
+        }))
+    }
+}
+
+/// Whether another process than the victim is known to have sent the signal that ended it.
+pub(super) fn sent_by_another(death: &Death<'_>) -> bool {
+    death.killer().is_some_and(|fatal| {
+        fatal.record.origin == SignalOrigin::User
+            && relation(death, fatal.record) != Relation::Itself
+    })
+}
+
+fn severity(death: &Death<'_>, relation: Relation) -> Option<Severity> {
+    let signal = death.died_of();
+    if signal == SIGKILL {
+        return Some(match relation {
+            Relation::Itself => Severity::Info,
+            _ => Severity::Warning,
+        });
+    }
+    if is_fault_signal(signal) {
+        return Some(Severity::Warning);
+    }
+    let stopped_from_outside = STOP_SIGNALS.contains(&signal)
+        && death.is_container_init()
+        && !matches!(relation, Relation::Itself | Relation::Parent);
+    stopped_from_outside.then_some(Severity::Info)
+}
+
+fn relation(death: &Death<'_>, fatal: &FatalSignal) -> Relation {
+    let (Some(victim), Some(sender)) = (death.process, &fatal.sender) else {
+        return Relation::Unknown;
+    };
+    if is_same(victim, sender) {
+        return Relation::Itself;
+    }
+    if sender.pid != 0 && sender.pid == victim.parent_pid {
+        return Relation::Parent;
+    }
+    let own = death
+        .signals
+        .iter()
+        .find_map(|signal| signal.subject.cgroup.as_ref());
+    match (own, &fatal.sender_cgroup) {
+        (Some(own), Some(senders)) if is_same_cgroup(own, senders) => Relation::Sibling,
+        (Some(own), Some(senders)) if own.hierarchy == senders.hierarchy => Relation::OtherCgroup,
+        _ => Relation::Unknown,
+    }
+}
+
+fn is_same(victim: &Process, sender: &Process) -> bool {
+    victim.pid == sender.pid
+        && (victim.start_ktime_ns == sender.start_ktime_ns
+            || victim.start_ktime_ns == 0
+            || sender.start_ktime_ns == 0)
+}
+
+fn is_same_cgroup(one: &Cgroup, other: &Cgroup) -> bool {
+    one.id == other.id && one.hierarchy == other.hierarchy
+}
+
+fn story(death: &Death<'_>, fatal: &FatalSignal, relation: Relation) -> Story {
+    let victim = death.victim();
+    let signal = signal_name(fatal.signal);
+    let sender = fatal
+        .sender
+        .as_ref()
+        .map_or_else(|| "a process that could not be named".to_owned(), label);
+    let who = match relation {
+        Relation::Itself => "the process itself".to_owned(),
+        Relation::Parent => "its own parent".to_owned(),
+        Relation::Sibling => "a process of the same cgroup".to_owned(),
+        Relation::OtherCgroup => "a process of another cgroup".to_owned(),
+        Relation::Unknown => "a process whose place is not known".to_owned(),
+    };
+    let from = fatal
+        .sender_cgroup
+        .as_ref()
+        .and_then(|cgroup| cgroup.path.as_deref())
+        .map_or_else(String::new, |path| format!(" in cgroup {}", clean(path)));
+    Story {
+        headline: format!("{victim} was ended by {signal} from {sender}"),
+        explanation: format!(
+            "The sender is {who}: {sender}{from}. The kernel recorded who sent the signal; \
+             it was not the OOM killer and no fault of {victim}."
+        ),
+        chain: story::chain(death),
+        impact: story::impact(death),
+        remediation: remediation(death, relation, &sender),
+    }
+}
+
+fn remediation(death: &Death<'_>, relation: Relation, sender: &str) -> Vec<String> {
+    let victim = death.victim();
+    match relation {
+        Relation::Itself => vec![format!(
+            "read the last lines of output of {victim}: it ended itself on purpose"
+        )],
+        Relation::Parent => vec![
+            format!("read the log of {sender}: a parent mostly kills a child that ran into a timeout or did not stop when asked"),
+            format!("check whether {victim} reacts to SIGTERM in the time that its parent grants"),
+        ],
+        _ => vec![
+            format!("ask why {sender} sent it: read its log around that time"),
+            "if it is a supervisor or a container runtime: check for a stop or a restart that somebody asked for, and for a grace period that was too short".to_owned(),
+        ],
+    }
+}

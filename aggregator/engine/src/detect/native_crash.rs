@@ -1,0 +1,134 @@
+//! `native-crash`: a process died of a fault in its own code or gave up by itself. Must not hold for
+//! a fault signal that another process sent.
+
+use super::killed_by_signal::sent_by_another;
+use super::{Detector, Finding, Verdict};
+use crate::correlate::death::Death;
+use crate::explain::facts::FactKind;
+use crate::explain::signal_name::{
+    SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, fault_meaning, signal_name,
+};
+use crate::explain::story::{self, Story};
+use crate::model::Severity;
+use crate::model::signal::SignalOrigin;
+use crate::rank::{Strength, factors};
+
+const PRIOR: f64 = 0.95;
+
+/// Signals that a process's own code raises.
+const FAULT_SIGNALS: [u32; 7] = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS];
+
+/// The kernel maps nothing below this address (vm.mmap_min_addr), so a fault there is a null pointer
+/// or a field of one.
+const NULL_PAGE_END: u64 = 0x1_0000;
+
+/// Finds crashes.
+pub(super) struct NativeCrash;
+
+/// Whether the signal is one that a fault raises.
+pub(super) fn is_fault_signal(signal: u32) -> bool {
+    FAULT_SIGNALS.contains(&signal)
+}
+
+impl Detector for NativeCrash {
+    fn cause(&self) -> &'static str {
+        "native-crash"
+    }
+
+    fn detect(&self, death: &Death<'_>) -> Verdict {
+        let signal = death.died_of();
+        if signal == 0 {
+            return match death.oom {
+                Some(_) => Verdict::ruled_out("the OOM killer ended it", &[FactKind::OomKill]),
+                None => Verdict::Silent,
+            };
+        }
+        if !is_fault_signal(signal) {
+            return Verdict::ruled_out(
+                format!("{} is not raised by a fault", signal_name(signal)),
+                &[FactKind::Exit, FactKind::Sender],
+            );
+        }
+        if sent_by_another(death) {
+            return Verdict::ruled_out(
+                format!("another process sent {}", signal_name(signal)),
+                &[FactKind::Sender],
+            );
+        }
+        let directness = match death.killer().map(|fatal| fatal.record.origin) {
+            Some(SignalOrigin::Unknown) | None => 0.8,
+            Some(_) => 1.0,
+        };
+        let strength = Strength {
+            prior: PRIOR,
+            specificity: 1.0,
+            directness,
+        };
+        Verdict::Holds(Box::new(Finding {
+            cause: self.cause(),
+            severity: Severity::Warning,
+            entity: death.workload_entity(),
+            factors: factors(strength, death),
+            supports: vec![FactKind::Sender, FactKind::Exit],
+            contradicts: Vec::new(),
+            story: story(death, signal),
+        }))
+    }
+}
+
+fn story(death: &Death<'_>, signal: u32) -> Story {
+    let victim = death.victim();
+    let name = signal_name(signal);
+    let fatal = death.killer();
+    let code = fatal.map_or(0, |fatal| fatal.record.code);
+    let place = match fatal.and_then(|fatal| fatal.record.fault_address) {
+        Some(address) if signal == SIGSEGV && address < NULL_PAGE_END => {
+            format!(" The address, {address:#x}, is that of a null pointer or of a field of one.")
+        }
+        Some(address) => format!(" The address was {address:#x}."),
+        None => String::new(),
+    };
+    Story {
+        headline: format!(
+            "{victim} crashed with {name}: {}",
+            fault_meaning(signal, code)
+        ),
+        explanation: format!(
+            "The fault is in {victim} itself or in a library that it runs; nothing outside ended it.{place}"
+        ),
+        chain: story::chain(death),
+        impact: story::impact(death),
+        remediation: remediation(death, signal),
+    }
+}
+
+fn remediation(death: &Death<'_>, signal: u32) -> Vec<String> {
+    let victim = death.victim();
+    let core = death.exit.is_some_and(|exit| exit.record.core_dumped);
+    let trace = if core {
+        format!(
+            "open its core dump in a debugger for the stack trace: coredumpctl gdb {}, or gdb with the file that kernel.core_pattern names",
+            pid(death)
+        )
+    } else {
+        format!(
+            "let {victim} leave a core dump the next time (ulimit -c unlimited, kernel.core_pattern) and read its stack trace in gdb"
+        )
+    };
+    let hint = match signal {
+        SIGABRT => {
+            "read its last lines of output: a failed assertion or an uncaught exception prints its reason before it aborts"
+        }
+        SIGILL => "check that the binary was built for this CPU's instruction set",
+        SIGBUS => "check for mapped files that were cut short and for full tmpfs or /dev/shm",
+        SIGSYS => {
+            "compare its seccomp profile with what it calls: dmesg names the system call in a line with type=1326"
+        }
+        _ => "check what changed last: the binary, its libraries, its input",
+    };
+    vec![hint.to_owned(), trace]
+}
+
+fn pid(death: &Death<'_>) -> u32 {
+    death.process.map_or(0, |process| process.pid)
+}

@@ -1,0 +1,58 @@
+//! The story of a death that nothing explains well enough. Must say what is missing, never guess.
+
+use super::signal_name::signal_name;
+use super::story::{self, Story};
+use crate::correlate::death::Death;
+use crate::model::signal::SignalOrigin;
+
+/// Tells what is known and what would have been needed.
+pub(crate) fn story(death: &Death<'_>) -> Story {
+    let victim = death.victim();
+    let headline = if death.oom.is_some() {
+        format!("{victim} was killed by the OOM killer; which memory ran out is not known")
+    } else {
+        format!(
+            "{victim} was ended by {}; why is not known",
+            signal_name(death.died_of())
+        )
+    };
+    Story {
+        headline,
+        explanation: missing(death),
+        chain: story::chain(death),
+        impact: story::impact(death),
+        remediation: remediation(death),
+    }
+}
+
+fn missing(death: &Death<'_>) -> String {
+    let victim = death.victim();
+    if death.oom.is_some() {
+        return format!(
+            "The kernel's record does not tell whether a memory limit above {victim} or the whole node was out of memory."
+        );
+    }
+    let sender = match death.killer().map(|fatal| fatal.record.origin) {
+        Some(SignalOrigin::Kernel) => {
+            "The kernel itself sent the signal, and no OOM kill was recorded that would explain it."
+        }
+        _ => "Who sent the signal was not recorded, and no OOM kill was.",
+    };
+    let sight = if death.coverage.would_see_oom {
+        " The OOM probe was watching."
+    } else {
+        " An OOM kill could have been missed."
+    };
+    format!("{sender}{sight}")
+}
+
+fn remediation(death: &Death<'_>) -> Vec<String> {
+    let mut steps = vec![format!(
+        "look for its end in the kernel log of node {}: dmesg -T | grep -i 'killed process'",
+        death.node_entity().name
+    )];
+    if !death.coverage.notes.is_empty() {
+        steps.push("repair what the coverage section names: inquest node list shows the probes of each node".to_owned());
+    }
+    steps
+}

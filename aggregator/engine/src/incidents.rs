@@ -1,0 +1,451 @@
+//! Every incident that the engine holds, and what a death does to them: open, add, replace, reopen,
+//! resolve. Must keep nothing beside the incidents: what it needs to continue is read from them, so
+//! that a restart continues exactly.
+
+mod evidence;
+mod primary;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{Config, MAX_ALIASES, MAX_HISTORY, MAX_INCIDENTS};
+use crate::correlate::death::Death;
+use crate::correlate::workload::fingerprint_of;
+use crate::explain::clock::utc;
+use crate::explain::facts::facts_of;
+use crate::model::{
+    CauseChange, Fingerprint, Incident, IncidentId, IncidentState, RootCause, Signal, SignalId,
+    Timestamp,
+};
+use crate::rank::Judgment;
+use crate::step::Output;
+
+/// How the line about repeats begins; there is one, and it is always the last of the impact.
+const REPEATS: &str = "in all ";
+
+/// A death with the engine's opinion of it.
+#[derive(Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) death: Death<'a>,
+    pub(crate) judgment: Judgment,
+    /// It was judged a fault before, with fewer signals: it is counted already.
+    pub(crate) is_known: bool,
+}
+
+impl<'a> Judged<'a> {
+    /// Deaths are recorded in this order, whatever the order of their signals was.
+    pub(crate) fn order(&self) -> (Timestamp, Option<&'a SignalId>) {
+        (self.death.onset, self.death.signal_ids().min())
+    }
+}
+
+/// Incidents by id and by fingerprint.
+#[derive(Debug, Default)]
+pub(crate) struct Incidents {
+    by_id: BTreeMap<IncidentId, Incident>,
+    by_fingerprint: BTreeMap<Fingerprint, BTreeSet<IncidentId>>,
+}
+
+impl Incidents {
+    /// Takes incidents as they were stored.
+    pub(crate) fn restore(incidents: Vec<Incident>) -> Self {
+        let mut restored = Self::default();
+        for incident in incidents {
+            restored.insert(incident);
+        }
+        restored
+    }
+
+    /// All incidents, in id order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Incident> {
+        self.by_id.values()
+    }
+
+    /// Whether an incident rests on this signal already.
+    pub(crate) fn cites(&self, signal: &Signal) -> bool {
+        self.of(&fingerprint_of(signal))
+            .any(|incident| evidence::cites(incident, &signal.id))
+    }
+
+    /// Lets a death open an incident or change one.
+    pub(crate) fn record(
+        &mut self,
+        judged: &Judged<'_>,
+        now: Timestamp,
+        config: Config,
+        changes: &mut Changes,
+    ) {
+        let known = self.find(&judged.death, config);
+        if let Some(incident) = known.and_then(|id| self.by_id.get_mut(&id)) {
+            changes.touch(incident);
+            let decision = add(incident, judged, now, config);
+            changes.decide(incident, decision);
+        } else {
+            let incident = open(judged, now);
+            changes.opened(&incident);
+            self.insert(incident);
+        }
+    }
+
+    /// Resolves what has been quiet, forgets what can no longer be reopened, and keeps the bound.
+    pub(crate) fn sweep(&mut self, now: Timestamp, config: Config, changes: &mut Changes) {
+        for incident in self.by_id.values_mut() {
+            let quiet_since = incident.last_seen_at.plus(config.quiet_period);
+            if incident.state == IncidentState::Open && quiet_since <= now {
+                changes.touch(incident);
+                resolve(incident, quiet_since);
+                changes.decide(incident, Decision::Resolved);
+            }
+        }
+        let forgotten: Vec<IncidentId> = self
+            .by_id
+            .values()
+            .filter(|incident| incident.state == IncidentState::Resolved)
+            .filter(|incident| incident.last_seen_at.plus(config.reopen_within) < now)
+            .map(|incident| incident.id.clone())
+            .collect();
+        for id in forgotten {
+            self.remove(&id, changes);
+        }
+        while self.by_id.len() > MAX_INCIDENTS {
+            self.evict(now, changes);
+        }
+    }
+
+    /// Gives up the oldest resolved incident, else the oldest: an open one is resolved first, so
+    /// that the store does not keep it open for ever.
+    fn evict(&mut self, now: Timestamp, changes: &mut Changes) {
+        let oldest = self
+            .by_id
+            .values()
+            .min_by_key(|incident| {
+                let is_open = incident.state == IncidentState::Open;
+                (is_open, incident.last_seen_at, &incident.id)
+            })
+            .map(|incident| incident.id.clone());
+        let Some(id) = oldest else { return };
+        if let Some(incident) = self.by_id.get_mut(&id) {
+            changes.touch(incident);
+            if incident.state == IncidentState::Open {
+                resolve(incident, now);
+            }
+            changes.decide(incident, Decision::Evicted);
+        }
+        self.remove(&id, changes);
+    }
+
+    /// The incident that a death belongs to: the one that rests on it already, else the newest of
+    /// its workload that is not too long ago.
+    fn find(&self, death: &Death<'_>, config: Config) -> Option<IncidentId> {
+        let mut fingerprints: BTreeSet<Fingerprint> = death
+            .signals
+            .iter()
+            .map(|signal| fingerprint_of(signal))
+            .collect();
+        let own = death.workload.fingerprint(death.node);
+        fingerprints.insert(own.clone());
+        let resting_on_it = fingerprints
+            .iter()
+            .flat_map(|fingerprint| self.of(fingerprint))
+            .find(|incident| death.signal_ids().any(|id| evidence::cites(incident, id)));
+        let near = || {
+            self.of(&own)
+                .filter(|incident| {
+                    death.onset <= incident.last_seen_at.plus(config.reopen_within)
+                        && death.onset.plus(config.reopen_within) >= incident.opened_at
+                })
+                .max_by_key(|incident| (incident.last_seen_at, &incident.id))
+        };
+        resting_on_it
+            .or_else(near)
+            .map(|incident| incident.id.clone())
+    }
+
+    fn of(&self, fingerprint: &Fingerprint) -> impl Iterator<Item = &Incident> {
+        self.by_fingerprint
+            .get(fingerprint)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.by_id.get(id))
+    }
+
+    fn insert(&mut self, incident: Incident) {
+        self.by_fingerprint
+            .entry(incident.fingerprint.clone())
+            .or_default()
+            .insert(incident.id.clone());
+        self.by_id.insert(incident.id.clone(), incident);
+    }
+
+    fn remove(&mut self, id: &IncidentId, changes: &mut Changes) {
+        let Some(incident) = self.by_id.remove(id) else {
+            return;
+        };
+        if let Some(ids) = self.by_fingerprint.get_mut(&incident.fingerprint) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.by_fingerprint.remove(&incident.fingerprint);
+            }
+        }
+        changes.removed(incident);
+    }
+}
+
+/// What a step did to incidents.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Each touched incident as it was before; absent when it is new.
+    before: BTreeMap<IncidentId, Option<Incident>>,
+    /// Incidents that are no longer held.
+    removed: Vec<Incident>,
+    analyses: BTreeSet<IncidentId>,
+    decisions: Vec<String>,
+}
+
+impl Changes {
+    /// Gives the step's output: touched incidents that differ from before.
+    pub(crate) fn into_output(self, incidents: &Incidents) -> Output {
+        let mut changed: BTreeMap<IncidentId, Incident> = BTreeMap::new();
+        let held = self.before.keys().filter_map(|id| incidents.by_id.get(id));
+        for incident in held.chain(&self.removed) {
+            let before = self.before.get(&incident.id).and_then(Option::as_ref);
+            if self.before.contains_key(&incident.id) && before != Some(incident) {
+                changed.insert(incident.id.clone(), incident.clone());
+            }
+        }
+        Output {
+            changed: changed.into_values().collect(),
+            requested_analyses: self.analyses.into_iter().collect(),
+            decisions: self.decisions,
+        }
+    }
+
+    /// Adds a decision that is about no incident.
+    pub(crate) fn note(&mut self, decision: String) {
+        self.decisions.push(decision);
+    }
+
+    fn touch(&mut self, incident: &Incident) {
+        self.before
+            .entry(incident.id.clone())
+            .or_insert_with(|| Some(incident.clone()));
+    }
+
+    fn opened(&mut self, incident: &Incident) {
+        self.before.entry(incident.id.clone()).or_insert(None);
+        self.decide(incident, Decision::Opened);
+    }
+
+    fn removed(&mut self, incident: Incident) {
+        self.removed.push(incident);
+    }
+
+    fn decide(&mut self, incident: &Incident, decision: Decision) {
+        if decision.asks_for_analysis() {
+            self.analyses.insert(incident.id.clone());
+        }
+        self.decisions
+            .push(format!("{}: {}", incident.id.0, decision.words(incident)));
+    }
+}
+
+/// What was done to an incident, and so why it changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Decision {
+    Opened,
+    Reopened,
+    CauseChanged,
+    Completed,
+    Repeated,
+    AlreadyCounted,
+    Resolved,
+    Evicted,
+}
+
+impl Decision {
+    fn asks_for_analysis(self) -> bool {
+        matches!(self, Self::Opened | Self::Reopened | Self::CauseChanged)
+    }
+
+    fn words(self, incident: &Incident) -> String {
+        let cause = &incident.root_cause.cause.0;
+        let confidence = incident.root_cause.confidence.get();
+        match self {
+            Self::Opened => format!(
+                "opened as {cause}, score {confidence}: {}",
+                incident.headline
+            ),
+            Self::Reopened => format!("reopened as {cause}, score {confidence}"),
+            Self::CauseChanged => format!("cause is now {cause}, score {confidence}"),
+            Self::Completed => format!("more is known, still {cause}, score {confidence}"),
+            Self::Repeated => format!("fault number {}", incident.occurrences),
+            Self::AlreadyCounted => "more is known of a fault that was counted".to_owned(),
+            Self::Resolved => "resolved: no repeat for the quiet period".to_owned(),
+            Self::Evicted => {
+                format!(
+                    "no longer held: more than {MAX_INCIDENTS} incidents, and this is the oldest"
+                )
+            }
+        }
+    }
+}
+
+fn open(judged: &Judged<'_>, now: Timestamp) -> Incident {
+    let death = &judged.death;
+    let fingerprint = death.workload.fingerprint(death.node);
+    let judgment = &judged.judgment;
+    let mut incident = Incident {
+        id: id_of(&fingerprint, death.onset),
+        fingerprint,
+        state: IncidentState::Open,
+        severity: judgment.severity,
+        opened_at: death.onset,
+        last_seen_at: death.onset,
+        resolved_at: None,
+        occurrences: 1,
+        headline: String::new(),
+        explanation: String::new(),
+        root_cause: root_cause(judgment),
+        hypotheses: Vec::new(),
+        chain: Vec::new(),
+        evidence: Vec::new(),
+        ruled_out: Vec::new(),
+        impact: Vec::new(),
+        remediation: Vec::new(),
+        coverage: Vec::new(),
+        history: Vec::new(),
+        aliases: Vec::new(),
+    };
+    tell(&mut incident, judged, now);
+    incident
+}
+
+/// Adds a death to an incident that exists.
+fn add(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp, config: Config) -> Decision {
+    let death = &judged.death;
+    let is_primary = primary::is_of(incident, death);
+    let displaces = primary::displaces(incident, judged);
+    if !judged.is_known {
+        incident.occurrences = incident.occurrences.saturating_add(1);
+        incident.last_seen_at = incident.last_seen_at.max(death.onset);
+    }
+    incident.opened_at = incident.opened_at.min(death.onset);
+    let reopens = incident.state == IncidentState::Resolved
+        && incident.last_seen_at.plus(config.quiet_period) > now;
+    if reopens {
+        incident.state = IncidentState::Open;
+        incident.resolved_at = None;
+    }
+    let cause_before = incident.root_cause.cause.clone();
+    if is_primary || displaces || reopens {
+        tell(incident, judged, now);
+    } else {
+        mention(incident, judged);
+    }
+    if reopens {
+        Decision::Reopened
+    } else if incident.root_cause.cause != cause_before {
+        Decision::CauseChanged
+    } else if !judged.is_known {
+        Decision::Repeated
+    } else if is_primary {
+        Decision::Completed
+    } else {
+        Decision::AlreadyCounted
+    }
+}
+
+/// Makes the incident tell of this death.
+fn tell(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp) {
+    let Judged {
+        death, judgment, ..
+    } = judged;
+    let cause = &judgment.cause;
+    if incident.root_cause.cause != *cause {
+        incident.history.push(CauseChange {
+            at: now,
+            from: incident.root_cause.cause.clone(),
+            to: cause.clone(),
+        });
+        let excess = incident.history.len().saturating_sub(MAX_HISTORY);
+        incident.history.drain(..excess);
+    }
+    let facts = facts_of(death);
+    evidence::drop_refuted(incident, death, &facts);
+    let cited = evidence::number(incident, &facts);
+    let story = &judgment.story;
+    incident.severity = judgment.severity;
+    incident.root_cause = root_cause(judgment);
+    incident.headline.clone_from(&story.headline);
+    incident.explanation.clone_from(&story.explanation);
+    incident.hypotheses = judgment
+        .findings
+        .iter()
+        .map(|finding| cited.hypothesis(finding))
+        .collect();
+    incident.chain = cited.chain(&story.chain);
+    incident.ruled_out = judgment
+        .ruled_out
+        .iter()
+        .map(|(cause, reason)| cited.ruled_out(cause, reason))
+        .collect();
+    incident.impact.clone_from(&story.impact);
+    incident.remediation.clone_from(&story.remediation);
+    incident.coverage.clone_from(&death.coverage.notes);
+    finish(incident, death);
+}
+
+/// Keeps the main fact of a death that the incident does not tell of.
+fn mention(incident: &mut Incident, judged: &Judged<'_>) {
+    let facts = facts_of(&judged.death);
+    evidence::number(incident, facts.get(..1).unwrap_or_default());
+    finish(incident, &judged.death);
+}
+
+/// Brings up to date what depends on all deaths of the incident.
+fn finish(incident: &mut Incident, death: &Death<'_>) {
+    for alias in death.aliases() {
+        if !incident.aliases.contains(&alias) {
+            incident.aliases.push(alias);
+        }
+    }
+    let excess = incident.aliases.len().saturating_sub(MAX_ALIASES);
+    incident.aliases.drain(..excess);
+    incident.impact.retain(|line| !line.starts_with(REPEATS));
+    if incident.occurrences > 1 {
+        incident.impact.push(format!(
+            "{REPEATS}{} faults of this workload from {} to {}",
+            incident.occurrences,
+            utc(incident.opened_at),
+            utc(incident.last_seen_at)
+        ));
+    }
+    evidence::trim(incident);
+}
+
+fn resolve(incident: &mut Incident, at: Timestamp) {
+    incident.state = IncidentState::Resolved;
+    incident.resolved_at = Some(at);
+}
+
+fn root_cause(judgment: &Judgment) -> RootCause {
+    RootCause {
+        cause: judgment.cause.clone(),
+        entity: judgment.entity.clone(),
+        confidence: judgment.confidence,
+    }
+}
+
+fn id_of(fingerprint: &Fingerprint, onset: Timestamp) -> IncidentId {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint.0.as_bytes());
+    hash.update([0]);
+    hash.update(onset.as_nanos().to_be_bytes());
+    let digest = hash.finalize();
+    let (head, _) = digest.split_at(6);
+    let hex = head
+        .iter()
+        .fold(0_u64, |hex, byte| hex << 8 | u64::from(*byte));
+    IncidentId(format!("inc-{hex:012x}"))
+}
