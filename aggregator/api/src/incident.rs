@@ -165,6 +165,13 @@ pub struct Sentence {
     pub evidence: Vec<String>,
 }
 
+impl Incident {
+    /// The condition holds.
+    pub fn is_open(&self) -> bool {
+        self.state == "open"
+    }
+}
+
 impl From<&engine::Incident> for Incident {
     fn from(incident: &engine::Incident) -> Self {
         convert::to_dto(incident)

@@ -1,0 +1,86 @@
+//! `inquest signal list`. Must show every signal it gets, also kinds it does not know.
+
+use inquest_api::List;
+use serde::Serialize;
+use serde_json::Value;
+
+use self::pages::Pages;
+use self::row::COLUMNS;
+use super::Outcome;
+use crate::args::{SignalKind, SignalListArgs};
+use crate::client::Client;
+use crate::failure::Exit;
+use crate::output::table::Table;
+use crate::output::{Output, Page, View};
+
+mod follow;
+pub(crate) mod pages;
+mod row;
+
+/// One list of signals as REST gives them: proto3 JSON, unchanged.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Signals(List<Value>);
+
+impl View for Signals {
+    fn text(&self, page: &Page) -> String {
+        let mut table = Table::new(&COLUMNS);
+        for signal in &self.0.items {
+            table.row(row::cells(signal));
+        }
+        table.render(page)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.items.iter().map(row::name).collect()
+    }
+}
+
+pub(crate) async fn list(client: &Client, args: &SignalListArgs, output: &Output) -> Outcome {
+    let now = jiff::Timestamp::now();
+    let filters = filters(args, now);
+    if args.follow {
+        return follow::run(client, filters, output).await;
+    }
+    let mut pages = Pages::new(client, filters);
+    let (mut signals, more) = pages.newest(args.limit as usize).await?;
+    signals.sort_by_cached_key(row::time);
+    if signals.is_empty() {
+        output.note("no signals match");
+    }
+    output.show(&Signals(List::new("SignalList", signals, None)), now)?;
+    if more {
+        output.note(&format!(
+            "these are the newest {}; more match: raise --limit or narrow the question",
+            args.limit
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+fn filters(args: &SignalListArgs, now: jiff::Timestamp) -> Vec<(&'static str, String)> {
+    let moment = |moment: crate::args::Moment| moment.resolve(now).to_string();
+    let filters = [
+        ("kind", args.kind.map(|kind| word(kind).to_owned())),
+        ("node", args.node.clone()),
+        ("cgroup", args.cgroup.clone()),
+        ("pid", args.pid.map(|pid| pid.to_string())),
+        ("since", args.since.map(moment)),
+        ("until", args.until.map(moment)),
+    ];
+    filters
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
+}
+
+/// The kind as REST spells it: the name of its field in `signal.proto`.
+const fn word(kind: SignalKind) -> &'static str {
+    match kind {
+        SignalKind::OomKill => "oom_kill",
+        SignalKind::ProcessExit => "process_exit",
+        SignalKind::ProcessExec => "process_exec",
+        SignalKind::FatalSignal => "fatal_signal",
+        SignalKind::CoverageGap => "coverage_gap",
+    }
+}
