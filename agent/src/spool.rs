@@ -533,3 +533,6 @@ pub fn read_unsettled(dir: &Path) -> io::Result<Vec<v1::SignalBatch>> {
     }
     Ok(batches)
 }
+
+#[cfg(test)]
+mod tests;
