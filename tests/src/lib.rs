@@ -1,1 +1,9 @@
-//! Placeholder.
+//! Harnesses that hold the real binaries against the real kernel: demos, benches, kernel, crash and
+//! explanation tests. Must take its truth from the kernel and from wait, never from the product.
+
+pub mod host;
+pub mod output;
+pub mod proof;
+mod readable;
+pub mod scratch;
+pub mod victim;

@@ -1,0 +1,1 @@
+//! One small run of each proof against the real binaries.

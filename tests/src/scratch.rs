@@ -1,0 +1,114 @@
+//! Scratch cgroups with a memory limit, made for one proof and removed after it. Must not touch a
+//! cgroup that it did not make.
+
+mod hierarchy;
+mod remove;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+
+pub use hierarchy::{Hierarchy, Version};
+
+/// Starts the name of every cgroup that a harness makes.
+pub const NAME_PREFIX: &str = "inquest-test";
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A memory cgroup that is removed, with all that runs in it, when the value is dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    hierarchy: Hierarchy,
+    dir: PathBuf,
+}
+
+impl Scratch {
+    /// Makes a fresh cgroup below the root of the memory hierarchy.
+    pub fn create(limit_bytes: Option<u64>) -> anyhow::Result<Self> {
+        let hierarchy = Hierarchy::find()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{NAME_PREFIX}-{}-{number}", std::process::id());
+        let dir = hierarchy.mount().join(name);
+        Self::make(hierarchy, dir, limit_bytes)
+    }
+
+    /// Makes a cgroup below this one; the parent must outlive it.
+    pub fn create_child(&self, name: &str, limit_bytes: Option<u64>) -> anyhow::Result<Self> {
+        self.hierarchy.delegate(&self.dir)?;
+        Self::make(self.hierarchy.clone(), self.dir.join(name), limit_bytes)
+    }
+
+    fn make(hierarchy: Hierarchy, dir: PathBuf, limit_bytes: Option<u64>) -> anyhow::Result<Self> {
+        fs::create_dir(&dir).with_context(|| format!("failed to make cgroup {}", dir.display()))?;
+        let scratch = Self { hierarchy, dir };
+        if let Some(limit) = limit_bytes {
+            scratch.write(scratch.hierarchy.limit_file(), &limit.to_string())?;
+        }
+        Ok(scratch)
+    }
+
+    /// Its path below the hierarchy's root, as `/proc/PID/cgroup` has it.
+    pub fn path(&self) -> String {
+        let below = self.dir.strip_prefix(self.hierarchy.mount());
+        format!("/{}", below.unwrap_or(&self.dir).display())
+    }
+
+    /// Its own name, the last part of its path.
+    pub fn name(&self) -> String {
+        let name = self.dir.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Its id, unique within its hierarchy: the inode of its directory.
+    pub fn id(&self) -> anyhow::Result<u64> {
+        let metadata = fs::metadata(&self.dir)
+            .with_context(|| format!("failed to read {}", self.dir.display()))?;
+        Ok(metadata.ino())
+    }
+
+    /// Its hierarchy.
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
+    /// The file that takes the pids which are to move in.
+    pub fn procs_file(&self) -> PathBuf {
+        self.dir.join("cgroup.procs")
+    }
+
+    /// The processes in it, by their pid here.
+    pub fn processes(&self) -> anyhow::Result<Vec<u32>> {
+        remove::processes(&self.dir)
+    }
+
+    /// How many of its own processes the OOM killer has killed, by the kernel's own counter.
+    pub fn oom_kills(&self) -> anyhow::Result<u64> {
+        let path = self.dir.join(self.hierarchy.oom_kill_file());
+        let text = read(&path)?;
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count
+            .and_then(|count| count.trim().parse().ok())
+            .with_context(|| format!("no oom_kill counter in {}", path.display()))
+    }
+
+    fn write(&self, file: &str, value: &str) -> anyhow::Result<()> {
+        let path = self.dir.join(file);
+        fs::write(&path, value)
+            .with_context(|| format!("failed to write {value} to {}", path.display()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove::remove(&self.dir) {
+            crate::output::talk(format_args!("warning: {error:#}"));
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+}
