@@ -2,8 +2,14 @@
 //! resolve. Must keep nothing beside the incidents: what it needs to continue is read from them, so
 //! that a restart continues exactly.
 
+mod changes;
 mod evidence;
 mod primary;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use changes::Changes;
+use changes::Decision;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +25,6 @@ use crate::model::{
     Timestamp,
 };
 use crate::rank::Judgment;
-use crate::step::Output;
 
 /// How the line about repeats begins; there is one, and it is always the last of the impact.
 const REPEATS: &str = "in all ";
@@ -62,6 +67,11 @@ impl Incidents {
         self.by_id.values()
     }
 
+    /// The incident of an id.
+    pub(crate) fn get(&self, id: &IncidentId) -> Option<&Incident> {
+        self.by_id.get(id)
+    }
+
     /// Whether an incident rests on this signal already.
     pub(crate) fn cites(&self, signal: &Signal) -> bool {
         self.of(&fingerprint_of(signal))
@@ -83,7 +93,7 @@ impl Incidents {
             changes.decide(incident, decision);
         } else {
             let incident = open(judged, now);
-            changes.opened(&incident);
+            changes.open(&incident);
             self.insert(incident);
         }
     }
@@ -188,106 +198,7 @@ impl Incidents {
                 self.by_fingerprint.remove(&incident.fingerprint);
             }
         }
-        changes.removed(incident);
-    }
-}
-
-/// What a step did to incidents.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Each touched incident as it was before; absent when it is new.
-    before: BTreeMap<IncidentId, Option<Incident>>,
-    /// Incidents that are no longer held.
-    removed: Vec<Incident>,
-    analyses: BTreeSet<IncidentId>,
-    decisions: Vec<String>,
-}
-
-impl Changes {
-    /// Gives the step's output: touched incidents that differ from before.
-    pub(crate) fn into_output(self, incidents: &Incidents) -> Output {
-        let mut changed: BTreeMap<IncidentId, Incident> = BTreeMap::new();
-        let held = self.before.keys().filter_map(|id| incidents.by_id.get(id));
-        for incident in held.chain(&self.removed) {
-            let before = self.before.get(&incident.id).and_then(Option::as_ref);
-            if self.before.contains_key(&incident.id) && before != Some(incident) {
-                changed.insert(incident.id.clone(), incident.clone());
-            }
-        }
-        Output {
-            changed: changed.into_values().collect(),
-            requested_analyses: self.analyses.into_iter().collect(),
-            decisions: self.decisions,
-        }
-    }
-
-    /// Adds a decision that is about no incident.
-    pub(crate) fn note(&mut self, decision: String) {
-        self.decisions.push(decision);
-    }
-
-    fn touch(&mut self, incident: &Incident) {
-        self.before
-            .entry(incident.id.clone())
-            .or_insert_with(|| Some(incident.clone()));
-    }
-
-    fn opened(&mut self, incident: &Incident) {
-        self.before.entry(incident.id.clone()).or_insert(None);
-        self.decide(incident, Decision::Opened);
-    }
-
-    fn removed(&mut self, incident: Incident) {
-        self.removed.push(incident);
-    }
-
-    fn decide(&mut self, incident: &Incident, decision: Decision) {
-        if decision.asks_for_analysis() {
-            self.analyses.insert(incident.id.clone());
-        }
-        self.decisions
-            .push(format!("{}: {}", incident.id.0, decision.words(incident)));
-    }
-}
-
-/// What was done to an incident, and so why it changed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Decision {
-    Opened,
-    Reopened,
-    CauseChanged,
-    Completed,
-    Repeated,
-    AlreadyCounted,
-    Resolved,
-    Evicted,
-}
-
-impl Decision {
-    fn asks_for_analysis(self) -> bool {
-        matches!(self, Self::Opened | Self::Reopened | Self::CauseChanged)
-    }
-
-    fn words(self, incident: &Incident) -> String {
-        let cause = &incident.root_cause.cause.0;
-        let confidence = incident.root_cause.confidence.get();
-        match self {
-            Self::Opened => format!(
-                "opened as {cause}, score {confidence}: {}",
-                incident.headline
-            ),
-            Self::Reopened => format!("reopened as {cause}, score {confidence}"),
-            Self::CauseChanged => format!("cause is now {cause}, score {confidence}"),
-            Self::Completed => format!("more is known, still {cause}, score {confidence}"),
-            Self::Repeated => format!("fault number {}", incident.occurrences),
-            Self::AlreadyCounted => "more is known of a fault that was counted".to_owned(),
-            Self::Resolved => "resolved: no repeat for the quiet period".to_owned(),
-            Self::Evicted => {
-                format!(
-                    "no longer held: more than {MAX_INCIDENTS} incidents, and this is the oldest"
-                )
-            }
-        }
+        changes.remove(incident);
     }
 }
 

@@ -9,6 +9,8 @@ mod detect;
 mod explain;
 mod incidents;
 pub mod model;
+#[cfg(test)]
+mod properties;
 pub mod rank;
 pub mod step;
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Builders of signals and one check for tests. Must not know any detector.
+//! Builders of signals for tests. Must not know any detector.
+
+pub(crate) mod checks;
 
 use crate::model::signal::{
     Cgroup, CgroupMemoryStat, Container, FatalSignal, MemoryCgroup, MemoryUsage, OomKill, OomScope,
@@ -53,6 +55,15 @@ impl Actor {
 
     pub(crate) fn started(mut self, ktime_ns: u64) -> Self {
         self.process.start_ktime_ns = ktime_ns;
+        self
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub(crate) fn in_hierarchy(mut self, hierarchy: u32) -> Self {
+        self.cgroup.hierarchy = hierarchy;
         self
     }
 

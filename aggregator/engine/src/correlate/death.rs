@@ -100,7 +100,7 @@ impl<'a> Death<'a> {
             .map(|oom| (oom.signal, oom.at))
             .or_else(|| fatal.map(|fatal| (fatal.signal, fatal.at)))
             .or_else(|| exit.map(|exit| (exit.signal, exit.at)))?;
-        let nearby = scene.window.between(
+        let nearby = scene.window.landmarks_between(
             &fault.node,
             fault.observed_at.minus(SHORTAGE_MARGIN),
             fault.observed_at.plus(SHORTAGE_MARGIN),
@@ -229,19 +229,16 @@ impl<'a> Death<'a> {
         matches!(self.workload, Workload::Pod(_))
     }
 
-    /// Where the limit of a level is set on the node, as far as its path is known.
-    pub(crate) fn limit_file(&self, index: usize) -> String {
-        let hierarchy = self
-            .oom
-            .and_then(|oom| oom.signal.subject.cgroup.as_ref())
-            .map_or(0, |cgroup| cgroup.hierarchy);
+    /// The file that holds the limit of a level on the node; absent when its path is not known.
+    pub(crate) fn limit_file(&self, index: usize) -> Option<String> {
+        let cgroup = self.oom?.signal.subject.cgroup.as_ref()?;
         let name = self.level_name(index);
-        let path = name.trim_start_matches('/');
-        if hierarchy == 0 {
+        let path = name.strip_prefix('/').filter(|path| !path.is_empty())?;
+        Some(if cgroup.hierarchy == 0 {
             format!("/sys/fs/cgroup/{path}/memory.max")
         } else {
             format!("/sys/fs/cgroup/memory/{path}/memory.limit_in_bytes")
-        }
+        })
     }
 
     /// Everything a person may call it by.

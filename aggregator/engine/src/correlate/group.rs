@@ -26,69 +26,58 @@ pub(crate) fn groups_of(window: &Window, arrivals: &[Arrival]) -> Vec<Group> {
     groups.into_iter().collect()
 }
 
+/// One process's signals while they are sorted out: its start time, 0 when unknown.
+#[derive(Debug)]
+struct Member<'a> {
+    start: u64,
+    arrivals: Vec<(Arrival, &'a Signal)>,
+}
+
 fn group_of(window: &Window, arrival: Arrival, signal: &Signal) -> Group {
     let Some(process) = &signal.subject.process else {
         return vec![arrival];
     };
-    let mut starts: Vec<(u64, Vec<(Arrival, &Signal)>)> = Vec::new();
-    let mut unknown = Vec::new();
-    for (at, member) in window.of_pid(&signal.node, process.pid) {
-        match start_of(member) {
-            0 => unknown.push((at, member)),
-            start => match starts.iter_mut().find(|(known, _)| *known == start) {
-                Some((_, members)) => members.push((at, member)),
-                None => starts.push((start, vec![(at, member)])),
-            },
+    let mut same_pid: Vec<(Arrival, &Signal)> = window.of_pid(&signal.node, process.pid).collect();
+    same_pid.sort_by_key(|(_, signal)| (start_of(signal) == 0, signal.observed_at, &signal.id));
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for (arrival, signal) in same_pid {
+        match owner(&mut members, signal) {
+            Some(member) => member.arrivals.push((arrival, signal)),
+            None => members.push(Member {
+                start: start_of(signal),
+                arrivals: vec![(arrival, signal)],
+            }),
         }
     }
-    let mut group: Group = if process.start_ktime_ns == 0 {
-        nearest_start(&starts, signal)
-    } else {
-        starts
-            .iter()
-            .find(|(start, _)| *start == process.start_ktime_ns)
+    let mut groups = members.into_iter().map(|member| {
+        let mut group: Group = member.arrivals.iter().map(|(at, _)| *at).collect();
+        group.sort_unstable();
+        group
+    });
+    groups
+        .find(|group| group.contains(&arrival))
+        .unwrap_or_else(|| vec![arrival])
+}
+
+/// The process that a signal belongs to, of those found so far: by its start time, else the nearest.
+/// Signals with a start time come first, then the others in order of time.
+fn owner<'m, 'a>(members: &'m mut [Member<'a>], signal: &Signal) -> Option<&'m mut Member<'a>> {
+    let start = start_of(signal);
+    if start != 0 {
+        return members.iter_mut().find(|member| member.start == start);
     }
-    .map_or_else(|| vec![(arrival, signal)], |(_, members)| members.clone())
-    .into_iter()
-    .map(|(at, _)| at)
-    .collect();
-    let start = group
-        .iter()
-        .filter_map(|at| window.get(*at))
-        .map(start_of)
-        .find(|start| *start != 0);
-    group.extend(unknown.iter().filter_map(|(at, member)| {
-        let belongs = match nearest_start(&starts, member) {
-            Some((nearest, _)) => Some(*nearest) == start,
-            None => start.is_none() && is_near(member, signal),
-        };
-        belongs.then_some(*at)
-    }));
-    group.sort_unstable();
-    group.dedup();
-    group
-}
-
-fn nearest_start<'a, 'b>(
-    starts: &'a [(u64, Vec<(Arrival, &'b Signal)>)],
-    signal: &Signal,
-) -> Option<&'a (u64, Vec<(Arrival, &'b Signal)>)> {
-    starts
-        .iter()
-        .filter_map(|start| {
-            let distance = start
-                .1
+    members
+        .iter_mut()
+        .filter_map(|member| {
+            let distances = member
+                .arrivals
                 .iter()
-                .map(|(_, member)| apart(member, signal))
-                .min()?;
-            (distance <= SAME_PROCESS_MARGIN).then_some((distance, start))
+                .map(|(_, other)| apart(other, signal));
+            let distance = distances.min()?;
+            (distance <= SAME_PROCESS_MARGIN).then_some((distance, member))
         })
-        .min_by_key(|(distance, (start, _))| (*distance, *start))
-        .map(|(_, start)| start)
-}
-
-fn is_near(one: &Signal, other: &Signal) -> bool {
-    apart(one, other) <= SAME_PROCESS_MARGIN
+        .min_by_key(|(distance, member)| (*distance, member.start))
+        .map(|(_, member)| member)
 }
 
 fn apart(one: &Signal, other: &Signal) -> Duration {

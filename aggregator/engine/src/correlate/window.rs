@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{MAX_RECENT_SIGNALS, WINDOW};
+use crate::model::signal::OomScope;
 use crate::model::{NodeName, Signal, SignalBody, SignalId, Timestamp};
 
 /// Place of a signal in the order of arrival.
@@ -18,6 +19,8 @@ pub(crate) struct Window {
     ids: BTreeSet<SignalId>,
     by_pid: BTreeMap<(NodeName, u32), BTreeSet<Arrival>>,
     by_time: BTreeMap<NodeName, BTreeSet<(Timestamp, Arrival)>>,
+    /// The part of `by_time` that tells of more than its own process.
+    landmarks: BTreeMap<NodeName, BTreeSet<(Timestamp, Arrival)>>,
 }
 
 impl Window {
@@ -44,10 +47,13 @@ impl Window {
                 .or_default()
                 .insert(arrival);
         }
-        self.by_time
-            .entry(signal.node.clone())
-            .or_default()
-            .insert((signal.observed_at, arrival));
+        let place = (signal.observed_at, arrival);
+        if is_landmark(&signal) {
+            let landmarks = self.landmarks.entry(signal.node.clone());
+            landmarks.or_default().insert(place);
+        }
+        let times = self.by_time.entry(signal.node.clone());
+        times.or_default().insert(place);
         self.signals.insert(arrival, signal);
         Some(arrival)
     }
@@ -109,7 +115,28 @@ impl Window {
         start: Timestamp,
         end: Timestamp,
     ) -> impl Iterator<Item = (Arrival, &Signal)> {
-        self.by_time
+        self.select(&self.by_time, node, start, end)
+    }
+
+    /// The same of those signals only that tell of more than their own process: lack of memory on
+    /// the whole node, the end of a container, a gap. They are few even when deaths are many.
+    pub(crate) fn landmarks_between(
+        &self,
+        node: &NodeName,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> impl Iterator<Item = (Arrival, &Signal)> {
+        self.select(&self.landmarks, node, start, end)
+    }
+
+    fn select<'a>(
+        &'a self,
+        index: &'a BTreeMap<NodeName, BTreeSet<(Timestamp, Arrival)>>,
+        node: &NodeName,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> impl Iterator<Item = (Arrival, &'a Signal)> + use<'a> {
+        index
             .get(node)
             .into_iter()
             .flat_map(move |times| {
@@ -125,10 +152,12 @@ impl Window {
             return;
         };
         self.ids.remove(&signal.id);
-        if let Some(times) = self.by_time.get_mut(&signal.node) {
-            times.remove(&(signal.observed_at, arrival));
-            if times.is_empty() {
-                self.by_time.remove(&signal.node);
+        for index in [&mut self.by_time, &mut self.landmarks] {
+            if let Some(times) = index.get_mut(&signal.node) {
+                times.remove(&(signal.observed_at, arrival));
+                if times.is_empty() {
+                    index.remove(&signal.node);
+                }
             }
         }
         if let Some(process) = signal.subject.process {
@@ -152,6 +181,15 @@ fn is_telling(signal: &Signal) -> bool {
         }
         SignalBody::ProcessExit(exit) => exit.signal != 0 || is_container_init(signal),
         SignalBody::ProcessExec { .. } | SignalBody::Unknown => false,
+    }
+}
+
+fn is_landmark(signal: &Signal) -> bool {
+    match &signal.body {
+        SignalBody::OomKill(kill) => kill.scope == OomScope::Global,
+        SignalBody::CoverageGap { .. } => true,
+        SignalBody::ProcessExit(_) => is_container_init(signal),
+        _ => false,
     }
 }
 

@@ -82,3 +82,100 @@ fn story(death: &Death<'_>, kill: &OomKill, index: usize, level: &MemoryCgroup) 
         remediation: steps,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Engine;
+    use crate::model::{Severity, Signal};
+    use crate::testing::checks::rests_on_facts;
+    use crate::testing::checks::{
+        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
+        survives_any_order, survives_missing_data,
+    };
+    use crate::testing::step;
+    use crate::testing::{Actor, at_ms};
+
+    const CAUSE: &str = "memory-limit-oom/child-process";
+
+    /// One fault of this kind: process `pid`, at `ms`.
+    fn fault(pid: u32, ms: i64) -> Vec<Signal> {
+        let child = Actor::new("worker", pid).in_container("c0ffee", 17);
+        vec![
+            child.oom(&format!("oom-{pid}"), at_ms(ms)),
+            child.killed_by_kernel(&format!("kill-{pid}"), at_ms(ms + 1)),
+            child.exit(&format!("exit-{pid}"), at_ms(ms + 2), 9),
+        ]
+    }
+
+    #[test]
+    fn opens_with_its_cause() {
+        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    }
+
+    #[test]
+    fn does_not_hold_once_process_1_ended_too() {
+        let init = Actor::new("server", 50).in_container("c0ffee", 1);
+        for end in [at_ms(-500), at_ms(500)] {
+            let mut signals = fault(4242, 0);
+            signals.push(init.exit("init", end, 0));
+            assert_eq!(causes(signals), ["memory-limit-oom"]);
+        }
+    }
+
+    #[test]
+    fn gives_way_when_process_1_ends_a_moment_later() {
+        let init = Actor::new("server", 50).in_container("c0ffee", 1);
+        let mut engine = Engine::default();
+        let opened = step(&mut engine, at_ms(10), fault(4242, 0)).changed;
+        let output = step(
+            &mut engine,
+            at_ms(600),
+            vec![init.exit("init", at_ms(500), 0)],
+        );
+        let changed = &output.changed[0];
+        assert_eq!(changed.id, opened[0].id);
+        assert_eq!(changed.root_cause.cause.0, "memory-limit-oom");
+        assert_eq!(changed.occurrences, 1);
+        assert_eq!(changed.history[0].from.0, CAUSE);
+        assert_eq!(output.requested_analyses, std::slice::from_ref(&changed.id));
+        rests_on_facts(changed);
+    }
+
+    #[test]
+    fn is_idempotent_when_signals_come_again() {
+        is_idempotent(&fault(4242, 0));
+    }
+
+    #[test]
+    fn merges_repeats_into_one_incident() {
+        merges_repeats(fault(4242, 0), fault(4243, 60_000));
+    }
+
+    #[test]
+    fn closes_after_the_quiet_period() {
+        closes_when_quiet(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_missing_attribution_and_coverage() {
+        survives_missing_data(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_late_and_out_of_order_signals() {
+        survives_any_order(&fault(4242, 0));
+    }
+
+    #[test]
+    fn explains_itself_with_its_facts() {
+        explains_itself(fault(4242, 0), &[1, 3, 2, 6, 7, 5, 8, 9, 10]);
+    }
+
+    #[test]
+    fn looks_only_at_the_own_container() {
+        let other = Actor::new("server", 51).in_container("decaf", 1);
+        let mut signals = fault(4242, 0);
+        signals.push(other.exit("other", at_ms(500), 0));
+        assert_eq!(causes(signals), [CAUSE]);
+    }
+}

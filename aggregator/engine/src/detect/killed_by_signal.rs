@@ -234,3 +234,148 @@ fn remediation(death: &Death<'_>, relation: Relation, sender: &str) -> Vec<Strin
         ],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Severity, Signal};
+    use crate::testing::checks::rests_on_facts;
+    use crate::testing::checks::{
+        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
+        survives_any_order, survives_missing_data,
+    };
+    use crate::testing::{Actor, at_ms};
+
+    const CAUSE: &str = "killed-by-signal";
+
+    /// One fault of this kind: process `pid`, at `ms`.
+    fn fault(pid: u32, ms: i64) -> Vec<Signal> {
+        let worker = Actor::new("worker", pid);
+        let sender = Actor::new("reaper", 9).in_cgroup(8, "/system.slice/reaper.service");
+        vec![
+            worker.killed_by(&format!("kill-{pid}"), at_ms(ms), 9, &sender),
+            worker.exit(&format!("exit-{pid}"), at_ms(ms + 1), 9),
+        ]
+    }
+
+    #[test]
+    fn opens_with_its_cause() {
+        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    }
+
+    #[test]
+    fn does_not_open_for_ordinary_stops() {
+        let parent = Actor::new("runtime", 1);
+        let stranger = Actor::new("reaper", 9);
+        let plain = Actor::new("worker", 4242);
+        let init = Actor::new("server", 50).in_container("c0ffee", 1);
+        for (victim, signal, sender, causes_expected) in [
+            (&plain, 15, &stranger, &[][..]),
+            (&plain, 2, &stranger, &[]),
+            (&plain, 13, &plain, &[]),
+            (&plain, 10, &stranger, &[]),
+            (&init, 15, &parent, &[]),
+            (&init, 15, &init, &[]),
+            (&init, 15, &stranger, &[CAUSE]),
+            (&init, 3, &stranger, &[CAUSE]),
+            (&init, 13, &stranger, &[]),
+        ] {
+            let signals = vec![
+                victim.killed_by("s-1", at_ms(0), signal, sender),
+                victim.exit("s-2", at_ms(1), signal),
+            ];
+            assert_eq!(
+                causes(signals),
+                causes_expected,
+                "signal {signal} from {sender:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn is_idempotent_when_signals_come_again() {
+        is_idempotent(&fault(4242, 0));
+    }
+
+    #[test]
+    fn merges_repeats_into_one_incident() {
+        merges_repeats(fault(4242, 0), fault(4243, 60_000));
+    }
+
+    #[test]
+    fn closes_after_the_quiet_period() {
+        closes_when_quiet(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_missing_attribution_and_coverage() {
+        survives_missing_data(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_late_and_out_of_order_signals() {
+        survives_any_order(&fault(4242, 0));
+    }
+
+    #[test]
+    fn explains_itself_with_its_facts() {
+        explains_itself(fault(4242, 0), &[1, 2, 3]);
+    }
+
+    #[test]
+    fn says_what_the_sender_is_to_the_victim() {
+        let worker = Actor::new("worker", 4242).child_of(7);
+        for (sender, words, severity) in [
+            (worker.clone(), "the process itself", Severity::Info),
+            (Actor::new("shell", 7), "its own parent", Severity::Warning),
+            (
+                Actor::new("twin", 8),
+                "a process of the same cgroup",
+                Severity::Warning,
+            ),
+            (
+                Actor::new("reaper", 9).in_cgroup(8, "/other"),
+                "a process of another cgroup",
+                Severity::Warning,
+            ),
+            (
+                Actor::new("ghost", 9).in_hierarchy(4),
+                "a process whose place is not known",
+                Severity::Warning,
+            ),
+        ] {
+            let kill = worker.killed_by("s-1", at_ms(0), 9, &sender);
+            let incident = opens(vec![kill], CAUSE, severity);
+            assert!(
+                incident.explanation.contains(words),
+                "{}",
+                incident.explanation
+            );
+            rests_on_facts(&incident);
+        }
+    }
+
+    #[test]
+    fn leaves_a_kill_by_the_kernel_without_oom_record_undetermined() {
+        let worker = Actor::new("worker", 4242);
+        let signals = vec![
+            worker.killed_by_kernel("s-1", at_ms(0)),
+            worker.exit("s-2", at_ms(1), 9),
+        ];
+        let incident = opens(signals, "undetermined", Severity::Warning);
+        assert!(incident.explanation.contains("no OOM kill was recorded"));
+        assert!(incident.hypotheses.len() >= 2, "{:#?}", incident.hypotheses);
+        rests_on_facts(&incident);
+    }
+
+    #[test]
+    fn ignores_processes_that_go_down_with_their_container() {
+        let init = Actor::new("server", 50).in_container("c0ffee", 1);
+        let child = Actor::new("worker", 51).in_container("c0ffee", 2);
+        let signals = vec![
+            init.exit("s-1", at_ms(0), 0),
+            child.killed_by_kernel("s-2", at_ms(1)),
+            child.exit("s-3", at_ms(2), 9),
+        ];
+        assert_eq!(causes(signals), [""; 0]);
+    }
+}

@@ -255,26 +255,139 @@ fn raise_limit(death: &Death<'_>, index: usize, level: &MemoryCgroup) -> String 
             bytes(larger)
         );
     }
-    let file = death.limit_file(index);
+    let command = death
+        .limit_file(index)
+        .map_or_else(String::new, |file| format!(": echo {larger} > {file}"));
     format!(
-        "if the need is real, raise the limit of cgroup {name}, for example to {}: echo {larger} > {file}",
+        "if the need is real, raise the limit of cgroup {name}, for example to {}{command}",
         bytes(larger)
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Actor, at_ms, incidents_of};
+    use crate::model::SignalBody;
+    use crate::model::signal::{OomKill, OomScope, ProcessMemory};
+    use crate::model::{Severity, Signal};
+    use crate::testing::checks::rests_on_facts;
+    use crate::testing::checks::{
+        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
+        survives_any_order, survives_missing_data,
+    };
+    use crate::testing::{Actor, at_ms};
+
+    const CAUSE: &str = "memory-limit-oom";
+
+    /// One fault of this kind: process `pid`, at `ms`.
+    fn fault(pid: u32, ms: i64) -> Vec<Signal> {
+        let worker = Actor::new("worker", pid);
+        vec![
+            worker.oom(&format!("oom-{pid}"), at_ms(ms)),
+            worker.killed_by_kernel(&format!("kill-{pid}"), at_ms(ms + 1)),
+            worker.exit(&format!("exit-{pid}"), at_ms(ms + 2), 9),
+        ]
+    }
 
     #[test]
-    fn opens() {
+    fn opens_with_its_cause() {
+        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    }
+
+    #[test]
+    fn does_not_take_an_exit_by_sigkill_for_an_oom_kill() {
+        let exit = fault(4242, 0).split_off(2);
+        assert_eq!(causes(exit), ["undetermined"]);
+    }
+
+    #[test]
+    fn is_idempotent_when_signals_come_again() {
+        is_idempotent(&fault(4242, 0));
+    }
+
+    #[test]
+    fn merges_repeats_into_one_incident() {
+        merges_repeats(fault(4242, 0), fault(4243, 60_000));
+    }
+
+    #[test]
+    fn closes_after_the_quiet_period() {
+        closes_when_quiet(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_missing_attribution_and_coverage() {
+        survives_missing_data(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_late_and_out_of_order_signals() {
+        survives_any_order(&fault(4242, 0));
+    }
+
+    #[test]
+    fn explains_itself_with_its_facts() {
+        explains_itself(fault(4242, 0), &[1, 3, 2, 6, 7, 5, 8, 9]);
+    }
+
+    #[test]
+    fn is_critical_when_process_1_of_a_container_dies() {
+        let init = Actor::new("server", 50).in_container("c0ffee", 1);
+        opens(vec![init.oom("s-1", at_ms(0))], CAUSE, Severity::Critical);
+    }
+
+    #[test]
+    fn names_cgroup_limiting_ancestor_limit_usage_victim_trigger_and_top_process() {
+        let mut kill = fault(4242, 0);
+        if let SignalBody::OomKill(kill) = &mut kill[0].body {
+            kill.chain[1].oom_group = true;
+            kill.trigger = Some(Actor::new("greedy", 9).process().clone());
+            kill.top_processes.insert(
+                0,
+                ProcessMemory {
+                    pid: 8,
+                    comm: "hog".to_owned(),
+                    rss_bytes: 50 << 20,
+                },
+            );
+        }
+        let incident = opens(kill, CAUSE, Severity::Warning);
+        rests_on_facts(&incident);
+        assert_eq!(
+            incident.headline,
+            "worker[4242] was killed: cgroup /demo/limited, 1 level above its own \
+             /demo/limited/inner, reached its memory limit of 64 MiB"
+        );
+        assert_eq!(
+            incident.explanation,
+            "The cgroup had 64 MiB in use of 64 MiB allowed when greedy[9] asked for more; the \
+             kernel could free nothing and killed worker[4242], which held 47 MiB; \
+             memory.oom.group is set, so all processes of the group were killed together. \
+             The largest process there was hog[8] with 50 MiB."
+        );
+        assert_eq!(incident.root_cause.entity.name, "/demo/limited");
+        for alias in ["4242", "/demo/limited/inner", "/demo/limited"] {
+            assert!(
+                incident.aliases.iter().any(|known| known == alias),
+                "{alias}"
+            );
+        }
+        assert!(
+            incident.remediation[1]
+                .contains("echo 100663296 > /sys/fs/cgroup/demo/limited/memory.max")
+        );
+    }
+
+    #[test]
+    fn leaves_open_which_memory_ran_out_when_the_kernel_does_not_tell() {
         let worker = Actor::new("worker", 4242);
-        let incidents = incidents_of(vec![
-            worker.oom("s-1", at_ms(0)),
-            worker.killed_by_kernel("s-2", at_ms(1)),
-            worker.exit("s-3", at_ms(2), 9),
-        ]);
-        println!("{incidents:#?}");
-        assert_eq!(incidents.len(), 1);
+        let kill = SignalBody::OomKill(OomKill {
+            scope: OomScope::Unknown,
+            limiting: None,
+            ..worker.oom_kill(OomScope::Memcg)
+        });
+        assert_eq!(
+            causes(vec![worker.signal("s-1", at_ms(0), kill)]),
+            ["undetermined"]
+        );
     }
 }

@@ -132,3 +132,103 @@ fn remediation(death: &Death<'_>, signal: u32) -> Vec<String> {
 fn pid(death: &Death<'_>) -> u32 {
     death.process.map_or(0, |process| process.pid)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Severity, Signal};
+    use crate::testing::checks::rests_on_facts;
+    use crate::testing::checks::{
+        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
+        survives_any_order, survives_missing_data,
+    };
+    use crate::testing::{Actor, at_ms};
+
+    const CAUSE: &str = "native-crash";
+
+    /// One fault of this kind: process `pid`, at `ms`.
+    fn fault(pid: u32, ms: i64) -> Vec<Signal> {
+        let parser = Actor::new("parser", pid);
+        vec![
+            parser.faulted(&format!("fault-{pid}"), at_ms(ms), 11, 0x10),
+            parser.exit(&format!("exit-{pid}"), at_ms(ms + 1), 11),
+        ]
+    }
+
+    #[test]
+    fn opens_with_its_cause() {
+        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    }
+
+    #[test]
+    fn does_not_take_a_sent_signal_for_a_fault() {
+        let parser = Actor::new("parser", 4242);
+        let sender = Actor::new("bully", 9);
+        let sent = vec![
+            parser.killed_by("s-1", at_ms(0), 11, &sender),
+            parser.exit("s-2", at_ms(1), 11),
+        ];
+        assert_eq!(causes(sent), ["killed-by-signal"]);
+    }
+
+    #[test]
+    fn is_idempotent_when_signals_come_again() {
+        is_idempotent(&fault(4242, 0));
+    }
+
+    #[test]
+    fn merges_repeats_into_one_incident() {
+        merges_repeats(fault(4242, 0), fault(4243, 60_000));
+    }
+
+    #[test]
+    fn closes_after_the_quiet_period() {
+        closes_when_quiet(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_missing_attribution_and_coverage() {
+        survives_missing_data(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_late_and_out_of_order_signals() {
+        survives_any_order(&fault(4242, 0));
+    }
+
+    #[test]
+    fn explains_itself_with_its_facts() {
+        explains_itself(fault(4242, 0), &[1, 2]);
+    }
+
+    #[test]
+    fn holds_for_every_fault_signal_and_for_no_other() {
+        for (signal, holds) in [
+            (4, true),
+            (5, true),
+            (6, true),
+            (7, true),
+            (8, true),
+            (11, true),
+            (31, true),
+            (13, false),
+            (14, false),
+            (10, false),
+            (25, false),
+        ] {
+            let expected: &[&str] = if holds { &[CAUSE] } else { &[] };
+            let exit = Actor::new("parser", 4242).exit("s-1", at_ms(0), signal);
+            assert_eq!(causes(vec![exit]), expected, "signal {signal}");
+        }
+    }
+
+    #[test]
+    fn tells_a_null_pointer_from_another_address() {
+        for (address, is_null) in [(0, true), (0x10, true), (0xdead_beef, false)] {
+            let parser = Actor::new("parser", 4242);
+            let fault = parser.faulted("s-1", at_ms(0), 11, address);
+            let incident = opens(vec![fault], CAUSE, Severity::Warning);
+            assert_eq!(incident.explanation.contains("null pointer"), is_null);
+            rests_on_facts(&incident);
+        }
+    }
+}

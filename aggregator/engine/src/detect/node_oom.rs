@@ -97,3 +97,95 @@ fn story(death: &Death<'_>, kill: &OomKill) -> Story {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::EvidenceId;
+    use crate::model::{Severity, Signal};
+    use crate::testing::checks::{
+        closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
+        survives_any_order, survives_missing_data,
+    };
+    use crate::testing::{Actor, at_ms};
+    use crate::testing::{NODE, incidents_of};
+
+    const CAUSE: &str = "node-oom";
+
+    /// One fault of this kind: process `pid`, at `ms`.
+    fn fault(pid: u32, ms: i64) -> Vec<Signal> {
+        let worker = Actor::new("worker", pid);
+        vec![
+            worker.node_oom(&format!("oom-{pid}"), at_ms(ms)),
+            worker.killed_by_kernel(&format!("kill-{pid}"), at_ms(ms + 1)),
+            worker.exit(&format!("exit-{pid}"), at_ms(ms + 2), 9),
+        ]
+    }
+
+    #[test]
+    fn opens_with_its_cause() {
+        opens(fault(4242, 0), CAUSE, Severity::Critical);
+    }
+
+    #[test]
+    fn does_not_hold_when_a_cgroup_was_at_its_limit() {
+        let limited = vec![Actor::new("worker", 4242).oom("s-1", at_ms(0))];
+        let incident = &incidents_of(limited)[0];
+        assert_eq!(incident.root_cause.cause.0, "memory-limit-oom");
+        let ruled_out = incident
+            .ruled_out
+            .iter()
+            .find(|ruled| ruled.cause.0 == CAUSE);
+        assert_eq!(ruled_out.unwrap().evidence, [EvidenceId(3)]);
+    }
+
+    #[test]
+    fn is_idempotent_when_signals_come_again() {
+        is_idempotent(&fault(4242, 0));
+    }
+
+    #[test]
+    fn merges_repeats_into_one_incident() {
+        merges_repeats(fault(4242, 0), fault(4243, 60_000));
+    }
+
+    #[test]
+    fn closes_after_the_quiet_period() {
+        closes_when_quiet(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_missing_attribution_and_coverage() {
+        survives_missing_data(fault(4242, 0));
+    }
+
+    #[test]
+    fn survives_late_and_out_of_order_signals() {
+        survives_any_order(&fault(4242, 0));
+    }
+
+    #[test]
+    fn explains_itself_with_its_facts() {
+        explains_itself(fault(4242, 0), &[1, 3, 2, 6, 4, 7, 8]);
+    }
+
+    #[test]
+    fn names_the_node_and_its_other_victims() {
+        let mut signals = fault(4242, 0);
+        let other = Actor::new("browser", 99).in_cgroup(5, "/other");
+        signals.push(other.node_oom("other", at_ms(5)));
+        let incidents = incidents_of(signals);
+        assert_eq!(incidents.len(), 2);
+        let texts: String = incidents
+            .iter()
+            .flat_map(|incident| &incident.evidence)
+            .map(|fact| fact.text.as_str())
+            .collect();
+        assert!(texts.contains("also cost browser[99]"), "{texts}");
+        assert!(texts.contains("also cost worker[4242]"), "{texts}");
+        assert!(
+            incidents
+                .iter()
+                .all(|incident| incident.root_cause.entity.name == NODE)
+        );
+    }
+}
