@@ -25,10 +25,35 @@ pub(crate) fn width(text: &str) -> usize {
 /// Breaks cleaned text into lines of at most `columns`, between words where that is possible.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in clean(text).split(' ').filter(|word| !word.is_empty()) {
-        place(word, columns.max(1), &mut lines);
+    for word in words(&clean(text)) {
+        place(&word, columns.max(1), &mut lines);
     }
     lines
+}
+
+/// Units that stay on the line of their number.
+const UNITS: [&str; 9] = ["B", "bytes", "KiB", "MiB", "GiB", "TiB", "ms", "s", "%"];
+
+/// The words of a text; a number with its unit and a citation such as `[e1, e2]` are one.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match words.last_mut() {
+            Some(last) if belongs_to(last, word) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
+fn belongs_to(last: &str, word: &str) -> bool {
+    let unit = word.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '%');
+    let number = last.ends_with(|c: char| c.is_ascii_digit());
+    let in_citation = last.starts_with("[e") && !last.contains(']');
+    in_citation || (number && UNITS.contains(&unit))
 }
 
 fn place(word: &str, columns: usize, lines: &mut Vec<String>) {
@@ -98,12 +123,14 @@ mod tests {
 
     #[test]
     fn wraps_between_words_and_breaks_only_what_is_too_long() {
-        let cases: [(&str, usize, &[&str]); 5] = [
+        let cases: [(&str, usize, &[&str]); 7] = [
             ("", 10, &[""]),
             ("one two three", 7, &["one two", "three"]),
             ("abcdefghij", 4, &["abcd", "efgh", "ij"]),
             ("x abcdefgh", 4, &["x", "abcd", "efgh"]),
             ("漢字漢字", 4, &["漢字", "漢字"]),
+            ("limit 48.0 MiB, x", 12, &["limit", "48.0 MiB, x"]),
+            ("so it is [e1, e2]", 15, &["so it is", "[e1, e2]"]),
         ];
         for (text, columns, lines) in cases {
             assert_eq!(wrap(text, columns), lines, "{text:?} in {columns}");
