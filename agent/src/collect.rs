@@ -1,6 +1,44 @@
-//! Yields what the kernel side saw, in the order in which it was read; must not store or send it.
+//! Yields what the kernel side saw, in the order in which it was read: reads both ring buffers, the urgent one
+//! first, and hands on attributed signals, losses and how far it has come. Must not store or send them.
 
-use inquest_proto::v1;
+pub mod cgroupfs;
+pub mod clock;
+mod oom;
+pub mod procfs;
+mod rate_limit;
+mod recent_exits;
+mod ring_buffer;
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use aya::Ebpf;
+use inquest_agent_abi::{CgroupIds, Lane, OomKill};
+use inquest_proto::v1::{self, loss::Stage};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    attribute::Attributor,
+    decode::{self, DecodeError, Record},
+    loss::Losses,
+};
+use cgroupfs::CgroupFs;
+use clock::{Clock, ktime_now_ns};
+use rate_limit::RateLimit;
+use recent_exits::RecentExits;
+use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
+
+/// Time between two readings of the bulk lane, and between two watermarks.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two readings of the loss counters and of the clocks.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// How far a watermark stays behind: a record is dated before it is written, and a CPU may be interrupted in
+/// between.
+const WATERMARK_MARGIN: Duration = Duration::from_millis(1);
 
 /// One thing a collector hands on.
 #[derive(Debug)]
@@ -11,4 +49,266 @@ pub enum Observed {
     Loss(v1::Loss),
     /// Everything that happened before this wall-clock time has been handed on.
     Watermark(jiff::Timestamp),
+}
+
+/// What the programs record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    /// A map is missing.
+    #[error("failed to open the maps of the eBPF object")]
+    Open(#[from] OpenError),
+    /// The runtime does not take the ring buffer.
+    #[error("failed to wait for the urgent ring buffer")]
+    Register(#[source] io::Error),
+}
+
+/// Reads what the probes record. Keeps the programs attached for as long as it lives.
+pub struct Collector {
+    urgent: Ring,
+    rest: Rest,
+}
+
+/// Everything but the urgent lane, which is borrowed while it is waited for.
+struct Rest {
+    bulk: Ring,
+    lost: LossCounters,
+    attributor: Attributor,
+    cgroups: Arc<CgroupFs>,
+    rate_limit: RateLimit,
+    recent_exits: RecentExits,
+    losses: Losses,
+    _ebpf: Ebpf,
+}
+
+/// Where a collector hands things on to, and when it is to end.
+struct Out {
+    sender: mpsc::Sender<Observed>,
+    shutdown: CancellationToken,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").finish_non_exhaustive()
+    }
+}
+
+impl Collector {
+    /// Opens the maps of `ebpf`, and learns the cgroups that there are.
+    pub fn try_new(mut ebpf: Ebpf, cgroups: CgroupFs) -> Result<Self, CollectorError> {
+        let cgroups = Arc::new(cgroups);
+        let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
+        let rest = Rest {
+            bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
+            lost: LossCounters::open(&mut ebpf)?,
+            attributor: Attributor::new(Arc::clone(&cgroups), Clock::measure(), ktime_now_ns()),
+            cgroups,
+            rate_limit: RateLimit::default(),
+            recent_exits: RecentExits::default(),
+            losses: Losses::default(),
+            _ebpf: ebpf,
+        };
+        Ok(Self { urgent, rest })
+    }
+
+    /// Hands on what it reads to `out` until `shutdown`, then what is there at that moment.
+    ///
+    /// When `out` is full, urgent signals wait, bulk ones are dropped and counted.
+    pub async fn run(
+        self,
+        out: mpsc::Sender<Observed>,
+        shutdown: CancellationToken,
+    ) -> Result<(), CollectorError> {
+        let Self { urgent, mut rest } = self;
+        let mut urgent = WakingRing::register(urgent).map_err(CollectorError::Register)?;
+        let out = Out {
+            sender: out,
+            shutdown,
+        };
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut housekeeping = Instant::now();
+        while !out.shutdown.is_cancelled() {
+            tokio::select! {
+                biased;
+                () = out.shutdown.cancelled() => {}
+                woken = urgent.woken() => {
+                    if let Err(error) = woken {
+                        warn!(%error, "failed to wait for the urgent ring buffer, polling instead");
+                        poll.tick().await;
+                    }
+                    rest.drain_urgent(&mut urgent, &out).await;
+                }
+                _ = poll.tick() => rest.drain(&mut urgent, &out).await,
+            }
+            if housekeeping.elapsed() >= HOUSEKEEPING_INTERVAL {
+                housekeeping = Instant::now();
+                rest.keep_house();
+            }
+        }
+        rest.keep_house();
+        rest.drain(&mut urgent, &out).await;
+        Ok(())
+    }
+}
+
+impl Rest {
+    /// Empties both rings, then tells how far that brought it.
+    async fn drain(&mut self, urgent: &mut WakingRing, out: &Out) {
+        let began = jiff::Timestamp::now();
+        self.drain_urgent(urgent, out).await;
+        self.drain_bulk(out);
+        self.report_losses(out);
+        let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
+        // When the queue is full, the next one does as well.
+        drop(out.sender.try_send(Observed::Watermark(watermark)));
+    }
+
+    async fn drain_urgent(&mut self, urgent: &mut WakingRing, out: &Out) {
+        while let Some(decoded) = urgent.next(decode::decode) {
+            let Some(record) = self.keep_decoded(decoded) else {
+                continue;
+            };
+            for signal in self.urgent_signals(record, out).await {
+                out.send(signal, &mut self.losses).await;
+            }
+        }
+    }
+
+    fn drain_bulk(&mut self, out: &Out) {
+        while let Some(decoded) = self.bulk.next(decode::decode) {
+            let Some(record) = self.keep_decoded(decoded) else {
+                continue;
+            };
+            for signal in self.bulk_signals(record) {
+                out.send_or_drop(signal, &mut self.losses);
+            }
+        }
+    }
+
+    fn keep_decoded(&mut self, decoded: Result<Record, DecodeError>) -> Option<Record> {
+        match decoded {
+            Ok(record) => Some(record),
+            Err(error) => {
+                debug!(%error, "record dropped");
+                self.losses.add(Stage::Decode, error.reason(), 1);
+                None
+            }
+        }
+    }
+
+    async fn urgent_signals(&mut self, record: Record, out: &Out) -> Vec<v1::Signal> {
+        match record {
+            Record::OomKill(kill) => {
+                self.learn_first(&kill.victim_cgroups, out);
+                vec![self.oom_signal(kill).await]
+            }
+            Record::ProcessExit(exit) => {
+                self.learn_first(&exit.cgroups, out);
+                if self.recent_exits.is_new(&exit.process) {
+                    self.attributor.exit_signals(&exit)
+                } else {
+                    Vec::new()
+                }
+            }
+            other => self.bulk_signals(other),
+        }
+    }
+
+    /// Reads the bulk lane when it may hold the name of a cgroup that is not known yet.
+    fn learn_first(&mut self, ids: &CgroupIds, out: &Out) {
+        if !self.attributor.knows(ids) {
+            self.drain_bulk(out);
+        }
+    }
+
+    fn bulk_signals(&mut self, record: Record) -> Vec<v1::Signal> {
+        match record {
+            Record::CgroupCreated(created) => {
+                self.attributor
+                    .learn(created.id, &decode::text(&created.path));
+                Vec::new()
+            }
+            Record::ProcessExec(exec) if self.admit(&exec.cgroups, exec.header.ktime_ns) => {
+                vec![self.attributor.exec_signal(&exec)]
+            }
+            Record::ProcessExit(exit) => {
+                if self.recent_exits.is_new(&exit.process)
+                    && self.admit(&exit.cgroups, exit.header.ktime_ns)
+                {
+                    self.attributor.exit_signals(&exit)
+                } else {
+                    Vec::new()
+                }
+            }
+            Record::ProcessExec(_) | Record::OomKill(_) => Vec::new(),
+        }
+    }
+
+    /// Returns whether a cgroup may cause a bulk signal, counting it as lost if not.
+    fn admit(&mut self, ids: &CgroupIds, ktime_ns: u64) -> bool {
+        let admitted = self
+            .rate_limit
+            .admit(self.attributor.identity(ids), ktime_ns);
+        if !admitted {
+            self.losses.add(Stage::RateLimit, "cgroup_rate", 1);
+        }
+        admitted
+    }
+
+    async fn oom_signal(&mut self, kill: Box<OomKill>) -> v1::Signal {
+        self.attributor
+            .learn_chain(decode::chain(&kill), kill.chain_truncated == 1);
+        let plan = oom::plan(&kill, &mut self.attributor, Arc::clone(&self.cgroups));
+        let scope = plan.scope;
+        // File system reads, some of them slow when memory is short: not on the runtime's own thread.
+        let readings = tokio::task::spawn_blocking(move || plan.read())
+            .await
+            .unwrap_or_default();
+        self.attributor.oom_signal(&kill, scope, readings)
+    }
+
+    fn keep_house(&mut self) {
+        for (lane, reason) in [(Lane::Urgent, "urgent_lane"), (Lane::Bulk, "bulk_lane")] {
+            self.losses
+                .add(Stage::RingBuffer, reason, self.lost.lost_since(lane));
+        }
+        self.attributor.set_clock(Clock::measure());
+    }
+
+    /// Hands on what was lost; what finds no room is kept for the next time.
+    fn report_losses(&mut self, out: &Out) {
+        for loss in std::mem::take(&mut self.losses).to_wire() {
+            if let Err(TrySendError::Full(Observed::Loss(loss))) =
+                out.sender.try_send(Observed::Loss(loss))
+            {
+                self.losses.add_loss(&loss);
+            }
+        }
+    }
+}
+
+impl Out {
+    /// Hands on `signal`, waiting for room, except when it is time to end.
+    async fn send(&self, signal: v1::Signal, losses: &mut Losses) {
+        let permit = tokio::select! {
+            biased;
+            permit = self.sender.reserve() => permit.ok(),
+            () = self.shutdown.cancelled() => None,
+        };
+        match permit {
+            Some(permit) => permit.send(Observed::Signal(Box::new(signal))),
+            None => losses.add(Stage::Queue, "urgent_lane", 1),
+        }
+    }
+
+    /// Hands on `signal` if there is room now.
+    fn send_or_drop(&self, signal: v1::Signal, losses: &mut Losses) {
+        if self
+            .sender
+            .try_send(Observed::Signal(Box::new(signal)))
+            .is_err()
+        {
+            losses.add(Stage::Queue, "bulk_lane", 1);
+        }
+    }
 }

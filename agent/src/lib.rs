@@ -1,11 +1,15 @@
 //! The node agent as a library: from kernel records to acked batches; must not print or exit.
 
 pub mod admin;
+pub mod attribute;
 pub mod collect;
 pub mod config;
 pub mod coverage;
+pub mod decode;
+pub mod kernel;
 pub mod loss;
 pub mod metrics;
+pub mod probes;
 pub mod run;
 pub mod ship;
 pub mod spool;

@@ -1,0 +1,277 @@
+//! Tells whom a record is about: from the cgroup id that the kernel gave at that instant to path, container
+//! and pod. Must not ask Kubernetes, and never guesses: what is not known is absent.
+
+mod cgroup_cache;
+mod cgroup_path;
+mod oom_scope;
+mod signals;
+
+use std::sync::Arc;
+
+use inquest_agent_abi::{CgroupIds, MemoryCgroup, Process};
+use inquest_proto::v1;
+
+use crate::{
+    collect::{cgroupfs::CgroupFs, clock::Clock},
+    decode,
+};
+use cgroup_cache::{CgroupCache, MAX_CGROUPS};
+
+pub use oom_scope::OomScope;
+pub use signals::{OomReadings, resident_bytes, scope_of};
+
+/// Time between two walks of the cgroup file system, by the records' clock: each takes milliseconds.
+const WALK_INTERVAL_NS: u64 = 5_000_000_000;
+
+/// Attributes records by the cgroups of this node.
+#[derive(Debug)]
+pub struct Attributor {
+    cache: CgroupCache,
+    cgroups: Arc<CgroupFs>,
+    clock: Clock,
+    walked_ktime_ns: u64,
+}
+
+impl Attributor {
+    /// Returns an attributor that knows the cgroups that there are now.
+    pub fn new(cgroups: Arc<CgroupFs>, clock: Clock, ktime_ns: u64) -> Self {
+        let cache = CgroupCache::new(MAX_CGROUPS);
+        let mut attributor = Self {
+            cache,
+            cgroups,
+            clock,
+            walked_ktime_ns: ktime_ns,
+        };
+        attributor.walk();
+        attributor
+    }
+
+    /// Sets by which clock times are converted from now on.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Remembers the path of a new cgroup.
+    pub fn learn(&mut self, id: u64, path: &str) {
+        self.cache.insert(id, path);
+    }
+
+    /// Returns whether the cgroup that names a process with these ids is known without asking anyone.
+    pub fn knows(&self, ids: &CgroupIds) -> bool {
+        self.cache.contains(self.identity(ids))
+    }
+
+    /// Returns the id that names the cgroup of a process on this node: the memory controller's where that
+    /// is v1, since the v2 hierarchy of such a node knows no containers, else the v2 one.
+    pub fn identity(&self, ids: &CgroupIds) -> u64 {
+        if self.cgroups.hierarchy() == 0 {
+            ids.unified
+        } else {
+            ids.memory
+        }
+    }
+
+    /// Returns the path of cgroup `id`: as remembered, as the kernel has it, or as a walk finds it.
+    pub fn path(&mut self, id: u64, ktime_ns: u64) -> Option<Arc<str>> {
+        if id == 0 {
+            return None;
+        }
+        if let Some(path) = self.cache.get(id) {
+            return Some(path);
+        }
+        if let Some(path) = self.cgroups.path_of(id) {
+            self.cache.insert(id, &path);
+        } else if ktime_ns.saturating_sub(self.walked_ktime_ns) >= WALK_INTERVAL_NS {
+            self.walked_ktime_ns = ktime_ns;
+            self.walk();
+        }
+        self.cache.get(id)
+    }
+
+    /// Remembers what the names in a victim's chain tell of its own cgroup's path.
+    pub fn learn_chain(&mut self, chain: &[MemoryCgroup], truncated: bool) {
+        let Some(own) = chain.first() else { return };
+        if !truncated && !self.cache.contains(own.id) {
+            self.cache.insert(own.id, &chain_path(chain));
+        }
+    }
+
+    /// Returns the cgroup `id` as the wire has it.
+    pub fn cgroup(&mut self, id: u64, ktime_ns: u64) -> Option<v1::Cgroup> {
+        (id != 0).then(|| v1::Cgroup {
+            id,
+            hierarchy: self.cgroups.hierarchy(),
+            path: self
+                .path(id, ktime_ns)
+                .as_deref()
+                .unwrap_or_default()
+                .to_owned(),
+        })
+    }
+
+    /// Returns whom a record about `process` in the cgroups `ids` is about.
+    pub fn subject(&mut self, process: &Process, ids: &CgroupIds, ktime_ns: u64) -> v1::Subject {
+        let cgroup = self.cgroup(self.identity(ids), ktime_ns);
+        subject_of(cgroup, wire_process(process))
+    }
+
+    fn walk(&mut self) {
+        let cgroups = Arc::clone(&self.cgroups);
+        cgroups.walk(|id, path| self.cache.insert(id, path));
+    }
+}
+
+/// Returns the subject of a process whose cgroup is known.
+fn subject_of(cgroup: Option<v1::Cgroup>, process: v1::Process) -> v1::Subject {
+    let owner = cgroup
+        .as_ref()
+        .map(|cgroup| cgroup_path::owner(&cgroup.path))
+        .unwrap_or_default();
+    v1::Subject {
+        cgroup,
+        container: owner.container,
+        pod_uid: owner.pod_uid.unwrap_or_default(),
+        process: Some(process),
+    }
+}
+
+fn wire_process(process: &Process) -> v1::Process {
+    v1::Process {
+        pid: process.pid,
+        start_ktime_ns: process.start_ktime_ns,
+        comm: decode::text(&process.comm),
+        namespace_pid: process.namespace_pid,
+        container_init: process.container_init == 1,
+        parent_pid: process.parent_pid,
+    }
+}
+
+/// Joins the names of a chain that reaches the root, whose own name is empty or `/`.
+fn chain_path(chain: &[MemoryCgroup]) -> String {
+    let mut path = String::new();
+    for level in chain.iter().rev() {
+        let name = decode::text(&level.name);
+        if !matches!(name.as_str(), "" | "/") {
+            path.push('/');
+            path.push_str(&name);
+        }
+    }
+    if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use inquest_agent_abi::{MAX_CGROUP_NAME, MAX_COMM};
+
+    use super::*;
+
+    pub(super) fn level(id: u64, name: &str) -> MemoryCgroup {
+        let mut bytes = [0; MAX_CGROUP_NAME];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        MemoryCgroup {
+            id,
+            usage_pages: 0,
+            max_pages: u64::MAX,
+            memsw_usage_pages: 0,
+            memsw_max_pages: u64::MAX,
+            failcnt: 0,
+            oom_events: 0,
+            oom_group: 0,
+            reserved: 0,
+            name: bytes,
+        }
+    }
+
+    pub(super) fn process(pid: u32) -> Process {
+        let mut comm = [0; MAX_COMM];
+        comm[..6].copy_from_slice(b"worker");
+        Process {
+            start_ktime_ns: 7,
+            pid,
+            namespace_pid: 1,
+            parent_pid: 3,
+            container_init: 1,
+            comm,
+        }
+    }
+
+    pub(super) const NOWHERE: CgroupIds = CgroupIds {
+        memory: 0,
+        unified: 0,
+        memory_hierarchy: 0,
+        reserved: 0,
+    };
+
+    /// Knows no cgroup and cannot look any up.
+    pub(super) fn attributor() -> Attributor {
+        let cgroups = Arc::new(CgroupFs::find(Path::new("/nonexistent")));
+        Attributor::new(cgroups, Clock::measure(), 0)
+    }
+
+    #[test]
+    fn names_container_and_pod_from_a_new_cgroups_record_after_it_is_gone() {
+        let mut attributor = attributor();
+        let id = "a".repeat(64);
+        let uid = "0f6c1b2a-3d4e-5f60-7182-93a4b5c6d7e8";
+        attributor.learn(5, &format!("/kubepods/burstable/pod{uid}/crio-{id}"));
+        let ids = CgroupIds {
+            memory: 5,
+            unified: 5,
+            ..NOWHERE
+        };
+        assert!(attributor.knows(&ids));
+        let subject = attributor.subject(&process(42), &ids, 1);
+        assert_eq!(subject.pod_uid, uid);
+        assert_eq!(subject.container.unwrap().id, id);
+        let process = subject.process.unwrap();
+        assert_eq!(
+            (process.pid, process.comm.as_str(), process.container_init),
+            (42, "worker", true)
+        );
+    }
+
+    #[test]
+    fn leaves_absent_what_is_not_known() {
+        let mut attributor = attributor();
+        let subject = attributor.subject(&process(42), &NOWHERE, 1);
+        assert_eq!(subject.cgroup, None);
+        let unresolved = attributor.subject(
+            &process(42),
+            &CgroupIds {
+                memory: 9,
+                unified: 9,
+                ..NOWHERE
+            },
+            1,
+        );
+        assert_eq!(
+            unresolved.cgroup.map(|cgroup| (cgroup.id, cgroup.path)),
+            Some((9, String::new()))
+        );
+        assert_eq!(
+            (unresolved.container, unresolved.pod_uid),
+            (None, String::new())
+        );
+    }
+
+    #[test]
+    fn reads_a_dead_cgroups_path_off_the_victims_chain() {
+        let mut attributor = attributor();
+        let chain = [level(9, "worker"), level(8, "pods"), level(1, "/")];
+        attributor.learn_chain(&chain, true);
+        assert_eq!(
+            attributor.path(9, 0),
+            None,
+            "names of a truncated chain are no path"
+        );
+        attributor.learn_chain(&chain, false);
+        assert_eq!(attributor.path(9, 0).as_deref(), Some("/pods/worker"));
+        assert_eq!(chain_path(&[level(1, "")]), "/");
+    }
+}

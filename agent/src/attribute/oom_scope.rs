@@ -1,0 +1,216 @@
+//! Decides from the kernel's own numbers whether a memory cgroup or the node ran out of memory. Pure: must
+//! not read anything.
+//!
+//! A charge climbs from the task's cgroup to the root and fails at the lowest level whose limit it would
+//! exceed (`page_counter_try_charge`); the kernel then raises an OOM event at exactly that level and looks
+//! for a victim below it. So the limiting level is the lowest one of the victim's chain that is at its limit,
+//! that also lies above the task whose charge failed, and that has raised an OOM event. The last condition
+//! matters: a cgroup full of page cache sits at its limit all the time, during an OOM of the node, too.
+
+use std::cmp::min;
+
+/// Memory may have been given back between the failed charge and the kill: as much as CPUs keep in
+/// stock, and never so much that a small limit is passed by.
+const MAX_SLACK_BYTES: u64 = 2 << 20;
+const SLACK_DIVISOR: u64 = 8;
+
+/// What ran out of memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OomScope {
+    /// The memory cgroup at this index of the victim's chain.
+    Memcg(usize),
+    /// The node, or a cpuset or memory policy.
+    Global,
+    /// The kernel did not tell enough.
+    Unknown,
+}
+
+/// A counter and what it may not exceed, in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Counter {
+    /// Bytes charged.
+    pub usage: u64,
+    /// Bytes allowed, `None` for no limit.
+    pub max: Option<u64>,
+}
+
+/// One level of the victim's chain.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Level {
+    /// The cgroup's id.
+    pub id: u64,
+    /// Memory.
+    pub memory: Counter,
+    /// Memory and swap together, where the kernel counts them so.
+    pub memsw: Counter,
+    /// OOM events raised at this very level, `None` where the kernel does not tell.
+    pub oom_events: Option<u64>,
+}
+
+impl Counter {
+    /// Returns whether it is so near its limit that a charge would have failed.
+    pub(crate) fn is_at_limit(self) -> bool {
+        self.max.is_some_and(|max| {
+            let slack = min(MAX_SLACK_BYTES, max / SLACK_DIVISOR);
+            self.usage >= max.saturating_sub(slack)
+        })
+    }
+}
+
+/// Decides what ran out of memory. `chain` is the victim's, its own cgroup first; `trigger_chain` that of the
+/// task whose allocation could not be served, `None` when it is not known to its root.
+pub(crate) fn oom_scope(chain: &[Level], trigger_chain: Option<&[u64]>) -> OomScope {
+    if chain.is_empty() {
+        return OomScope::Unknown;
+    }
+    let limiting = chain.iter().position(|level| {
+        (level.memory.is_at_limit() || level.memsw.is_at_limit())
+            && level.oom_events != Some(0)
+            && trigger_chain.is_none_or(|ids| ids.contains(&level.id))
+    });
+    limiting.map_or(OomScope::Global, OomScope::Memcg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// What is the case, the victim's chain, the trigger's, and what follows.
+    type Case = (&'static str, Vec<Level>, Option<&'static [u64]>, OomScope);
+
+    fn limited(id: u64, usage: u64, max: u64, oom_events: Option<u64>) -> Level {
+        Level {
+            id,
+            memory: Counter {
+                usage,
+                max: Some(max),
+            },
+            memsw: Counter::default(),
+            oom_events,
+        }
+    }
+
+    fn unlimited(id: u64, usage: u64) -> Level {
+        Level {
+            id,
+            memory: Counter { usage, max: None },
+            memsw: Counter::default(),
+            oom_events: Some(0),
+        }
+    }
+
+    #[test]
+    fn decides_by_limit_event_and_trigger() {
+        let root = unlimited(1, 900 * MIB);
+        let cases: [Case; 11] = [
+            (
+                "the victim's own cgroup is at its limit",
+                vec![limited(3, 32 * MIB, 32 * MIB, Some(1)), root],
+                Some(&[3, 1]),
+                OomScope::Memcg(0),
+            ),
+            (
+                "an ancestor is at its limit",
+                vec![
+                    unlimited(3, 60 * MIB),
+                    limited(2, 64 * MIB, 64 * MIB, Some(1)),
+                    root,
+                ],
+                Some(&[3, 2, 1]),
+                OomScope::Memcg(1),
+            ),
+            (
+                "of two at their limits, the lowest fails the charge",
+                vec![
+                    limited(3, 64 * MIB, 64 * MIB, Some(1)),
+                    limited(2, 64 * MIB, 64 * MIB, Some(2)),
+                    root,
+                ],
+                Some(&[3, 2, 1]),
+                OomScope::Memcg(0),
+            ),
+            (
+                "a sibling's charge failed at the common ancestor, not at the victim's own full cgroup",
+                vec![
+                    limited(3, 64 * MIB, 64 * MIB, Some(1)),
+                    limited(2, 128 * MIB, 128 * MIB, Some(1)),
+                    root,
+                ],
+                Some(&[4, 2, 1]),
+                OomScope::Memcg(1),
+            ),
+            (
+                "full of page cache during an OOM of the node",
+                vec![limited(3, 64 * MIB, 64 * MIB, Some(0)), root],
+                Some(&[9, 1]),
+                OomScope::Global,
+            ),
+            (
+                "an event of long ago does not count when another's charge failed",
+                vec![limited(3, 64 * MIB, 64 * MIB, Some(7)), root],
+                Some(&[9, 1]),
+                OomScope::Global,
+            ),
+            (
+                "well below its limit",
+                vec![limited(3, 50 * MIB, 64 * MIB, Some(7)), root],
+                Some(&[3, 1]),
+                OomScope::Global,
+            ),
+            (
+                "a little was given back meanwhile",
+                vec![limited(3, 63 * MIB, 64 * MIB, Some(1)), root],
+                Some(&[3, 1]),
+                OomScope::Memcg(0),
+            ),
+            (
+                "the kernel tells no events and the trigger is unknown",
+                vec![limited(3, 64 * MIB, 64 * MIB, None), root],
+                None,
+                OomScope::Memcg(0),
+            ),
+            (
+                "no limits at all",
+                vec![unlimited(3, 10 * MIB), root],
+                None,
+                OomScope::Global,
+            ),
+            ("nothing is known", vec![], None, OomScope::Unknown),
+        ];
+        for (case, chain, trigger_chain, expected) in cases {
+            assert_eq!(oom_scope(&chain, trigger_chain), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn counts_memory_and_swap_together_where_the_kernel_limits_them_so() {
+        let mut level = limited(3, 40 * MIB, 64 * MIB, Some(1));
+        level.memsw = Counter {
+            usage: 64 * MIB,
+            max: Some(64 * MIB),
+        };
+        assert_eq!(oom_scope(&[level], None), OomScope::Memcg(0));
+    }
+
+    #[test]
+    fn leaves_a_small_limit_little_slack() {
+        let at = |usage| {
+            Counter {
+                usage,
+                max: Some(MIB),
+            }
+            .is_at_limit()
+        };
+        assert!(at(MIB - MIB / 8));
+        assert!(!at(MIB - MIB / 8 - 1));
+        assert!(
+            Counter {
+                usage: 0,
+                max: Some(0)
+            }
+            .is_at_limit()
+        );
+    }
+}

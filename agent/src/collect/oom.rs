@@ -1,0 +1,85 @@
+//! Reads what an OOM kill leaves to be read: what the cgroup holds and who else is large. Must be quick and
+//! bounded: the processes go on.
+
+use std::sync::Arc;
+
+use inquest_agent_abi::OomKill;
+use inquest_proto::v1::ProcessMemory;
+
+use super::{cgroupfs::CgroupFs, clock::ktime_now_ns, procfs};
+use crate::{
+    attribute::{Attributor, OomReadings, OomScope, resident_bytes, scope_of},
+    decode,
+};
+
+/// Processes looked at in a cgroup.
+const MAX_CGROUP_PIDS: usize = 512;
+/// Processes looked at when the whole node is short of memory.
+const MAX_NODE_PIDS: usize = 4096;
+
+/// What is to be read, decided before.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What ran out of memory.
+    pub scope: OomScope,
+    cgroups: Arc<CgroupFs>,
+    /// The limiting cgroup, or the victim's own.
+    path: Option<Arc<str>>,
+    victim: ProcessMemory,
+    victim_known: bool,
+    ktime_ns: u64,
+}
+
+/// Decides what is to be read after `kill`.
+pub(crate) fn plan(kill: &OomKill, attributor: &mut Attributor, cgroups: Arc<CgroupFs>) -> Plan {
+    let scope = scope_of(kill);
+    let ktime_ns = kill.header.ktime_ns;
+    let chain = decode::chain(kill);
+    let id = match scope {
+        OomScope::Memcg(index) => chain.get(index).map(|level| level.id),
+        OomScope::Global | OomScope::Unknown => Some(attributor.identity(&kill.victim_cgroups)),
+    };
+    Plan {
+        scope,
+        cgroups,
+        path: id.and_then(|id| attributor.path(id, ktime_ns)),
+        victim: ProcessMemory {
+            pid: kill.victim.pid,
+            comm: decode::text(&kill.victim.comm),
+            rss_bytes: resident_bytes(kill),
+        },
+        victim_known: kill.victim_known == 1,
+        ktime_ns,
+    }
+}
+
+impl Plan {
+    /// Reads it. Blocks.
+    pub(crate) fn read(self) -> OomReadings {
+        let leftover = if self.victim_known {
+            None
+        } else {
+            procfs::leftover(self.victim.pid, self.cgroups.hierarchy())
+        };
+        let from_leftover = leftover
+            .as_ref()
+            .and_then(|leftover| leftover.cgroup.as_deref());
+        let path = self.path.as_deref().or(from_leftover);
+        // First what changes fastest: the victim is giving its memory back.
+        let mut cgroup_stat = path.and_then(|path| self.cgroups.memory_stat(path));
+        if let Some(stat) = &mut cgroup_stat {
+            stat.read_after_ns = ktime_now_ns().saturating_sub(self.ktime_ns);
+        }
+        let pids = match (self.scope, path) {
+            (OomScope::Global, _) => procfs::all_pids(MAX_NODE_PIDS),
+            (_, Some(path)) => self.cgroups.pids(path, MAX_CGROUP_PIDS),
+            (_, None) => Vec::new(),
+        };
+        let top_processes = procfs::top_processes(&pids, self.victim);
+        OomReadings {
+            cgroup_stat,
+            top_processes,
+            leftover,
+        }
+    }
+}

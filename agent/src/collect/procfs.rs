@@ -1,0 +1,127 @@
+//! Reads from procfs what the kernel's records do not tell: who else holds memory. Bounded; a process that
+//! ends meanwhile is left out.
+
+use std::fs;
+
+use inquest_proto::v1::ProcessMemory;
+use procfs::process::Process;
+
+/// Processes told.
+const MAX_TOP: usize = 10;
+
+/// What procfs still tells about a process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Leftover {
+    /// Its name.
+    pub comm: String,
+    /// Its parent.
+    pub parent_pid: u32,
+    /// Path of its cgroup in the hierarchy asked for, `None` when it has left it.
+    pub cgroup: Option<String>,
+}
+
+/// Returns the largest of `pids` with `victim` among them as the kernel saw it: it may be gone by now.
+pub fn top_processes(pids: &[u32], victim: ProcessMemory) -> Vec<ProcessMemory> {
+    let page_bytes = rustix::param::page_size() as u64;
+    let mut processes: Vec<ProcessMemory> = pids
+        .iter()
+        .filter(|pid| **pid != victim.pid)
+        .filter_map(|pid| resident(*pid, page_bytes))
+        .collect();
+    processes.push(victim.clone());
+    processes.sort_by_key(|process| std::cmp::Reverse(process.rss_bytes));
+    let cut = processes.len() > MAX_TOP;
+    processes.truncate(MAX_TOP);
+    if cut && !processes.iter().any(|process| process.pid == victim.pid) {
+        processes.pop();
+        processes.push(victim);
+    }
+    for process in &mut processes {
+        if process.comm.is_empty() {
+            process.comm = comm(process.pid).unwrap_or_default();
+        }
+    }
+    processes
+}
+
+/// Lists at most `max` processes of the node.
+pub fn all_pids(max: usize) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .take(max)
+        .collect()
+}
+
+/// Asks what is left of process `pid`, with its cgroup in hierarchy `hierarchy`.
+pub fn leftover(pid: u32, hierarchy: u32) -> Option<Leftover> {
+    let process = Process::new(pid.try_into().ok()?).ok()?;
+    let stat = process.stat().ok()?;
+    let cgroup = process.cgroups().ok().and_then(|memberships| {
+        memberships
+            .into_iter()
+            .find(|membership| membership.hierarchy == hierarchy)
+            .map(|membership| membership.pathname)
+    });
+    Some(Leftover {
+        comm: stat.comm,
+        parent_pid: stat.ppid.try_into().unwrap_or(0),
+        cgroup,
+    })
+}
+
+fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(ProcessMemory {
+        pid,
+        comm: String::new(),
+        rss_bytes: pages.saturating_mul(page_bytes),
+    })
+}
+
+fn comm(pid: u32) -> Option<String> {
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(comm.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn victim(rss_bytes: u64) -> ProcessMemory {
+        ProcessMemory {
+            pid: u32::MAX,
+            comm: "gone".to_owned(),
+            rss_bytes,
+        }
+    }
+
+    #[test]
+    fn ranks_living_processes_with_the_victim_as_the_kernel_saw_it() {
+        let own = std::process::id();
+        let top = top_processes(&[own, u32::MAX, u32::MAX - 1], victim(1));
+        let pids: Vec<u32> = top.iter().map(|process| process.pid).collect();
+        assert_eq!(pids, [own, u32::MAX]);
+        assert!(top[0].rss_bytes > 0 && !top[0].comm.is_empty());
+        assert_eq!(top_processes(&[own], victim(u64::MAX))[0].comm, "gone");
+    }
+
+    #[test]
+    fn keeps_a_small_victim_in_a_full_list() {
+        let many = vec![std::process::id(); 40];
+        let top = top_processes(&many, victim(1));
+        assert_eq!(top.len(), MAX_TOP);
+        assert_eq!(top.last().map(|process| process.pid), Some(u32::MAX));
+    }
+
+    #[test]
+    fn tells_what_is_left_of_a_process() {
+        let own = leftover(std::process::id(), 0).unwrap();
+        assert!(!own.comm.is_empty());
+        assert!(own.parent_pid > 0);
+        assert_eq!(leftover(u32::MAX, 0), None);
+        assert!(all_pids(usize::MAX).contains(&std::process::id()));
+        assert!(all_pids(3).len() <= 3);
+    }
+}

@@ -1,0 +1,299 @@
+//! Loads the kernel programs and attaches each by the best hook that this kernel grants; every probe may
+//! fail alone and says why. Must not read what they record.
+
+mod attach;
+mod cgroup;
+mod exec;
+mod exit;
+mod oom;
+mod signal;
+
+use std::path::PathBuf;
+
+use aya::{Btf, Ebpf, EbpfLoader};
+use inquest_agent_abi::{TracepointLayout, names};
+use inquest_proto::v1::{ProbeStatus, probe_status};
+use tracing::{debug, info};
+
+use crate::{
+    collect::{Collector, cgroupfs::CgroupFs},
+    kernel::{self, Kernel},
+    telemetry::ErrorChain,
+};
+
+/// The object that `build.rs` copied; empty when there was none.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/inquest-agent-ebpf"));
+
+/// Where cgroup file systems are mounted, usually.
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// What one probe tells about; also the name of its file here, in the object and in the abi.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Family {
+    /// OOM kills.
+    Oom,
+    /// Ends of processes.
+    Exit,
+    /// Executions.
+    Exec,
+    /// Where fatal signals come from.
+    Signal,
+    /// New cgroups.
+    Cgroup,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Oom,
+        Self::Exit,
+        Self::Exec,
+        Self::Signal,
+        Self::Cgroup,
+    ];
+
+    fn probe(self) -> &'static Probe {
+        match self {
+            Self::Oom => &oom::PROBE,
+            Self::Exit => &exit::PROBE,
+            Self::Exec => &exec::PROBE,
+            Self::Signal => &signal::PROBE,
+            Self::Cgroup => &cgroup::PROBE,
+        }
+    }
+}
+
+/// A way to attach a program to a tracepoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hook {
+    /// Typed by the kernel; needs its type information, but neither tracefs nor perf events.
+    TpBtf,
+    /// Not typed; needs neither, too.
+    RawTp,
+    /// Given a copy of some fields; needs tracefs and perf events.
+    Tracepoint,
+}
+
+impl Hook {
+    /// All of them, best first.
+    pub const LADDER: [Self; 3] = [Self::TpBtf, Self::RawTp, Self::Tracepoint];
+
+    /// Returns its name, as `ProbeStatus` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TpBtf => "tp_btf",
+            Self::RawTp => "raw_tp",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// One probe: a tracepoint, its programs, and what is lost without it.
+#[derive(Debug)]
+struct Probe {
+    family: Family,
+    /// Of the tracepoint, and so of the probe.
+    name: &'static str,
+    /// Directory of the tracepoint in tracefs.
+    category: &'static str,
+    /// Names of its programs, in the order of [`Hook::LADDER`].
+    programs: [&'static str; 3],
+    /// The plain tracepoint tells enough for a kernel without type information.
+    stands_alone: bool,
+    /// Whether the record of the plain tracepoint has the fields that its program reads.
+    has_fields: fn(&TracepointLayout) -> bool,
+    /// What cannot be told without it, in words for people.
+    without: &'static str,
+}
+
+/// Returns the names of all probes, in the order of [`Family::ALL`].
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Family::ALL.into_iter().map(|family| family.probe().name)
+}
+
+/// What to load and where to look.
+#[derive(Clone, Debug)]
+pub struct ProbeConfig {
+    /// Names of probes that stay off.
+    pub disabled: Vec<String>,
+    /// Hooks to try, best first.
+    pub hooks: Vec<Hook>,
+    /// Where the node's cgroup file systems are mounted.
+    pub cgroup_root: PathBuf,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            disabled: Vec::new(),
+            hooks: Hook::LADDER.to_vec(),
+            cgroup_root: PathBuf::from(CGROUP_ROOT),
+        }
+    }
+}
+
+/// What came of [`load`].
+#[derive(Debug)]
+pub struct Loaded {
+    /// One for each probe, in the order of [`Family::ALL`].
+    pub probes: Vec<ProbeStatus>,
+    /// Reads what the probes record; keeps them attached. `None` when nothing could be loaded.
+    pub collector: Option<Collector>,
+    /// As `uname -r` prints it.
+    pub kernel_release: String,
+    /// 1 for v1, 2 for v2, 3 for both, 0 when no cgroup file system was found.
+    pub cgroup_version: u32,
+}
+
+/// The programs could not be loaded at all.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(
+        "this agent was built without the eBPF object; run `cargo xtask build-ebpf` and build it again"
+    )]
+    NoObject,
+    #[error("failed to load the eBPF object (needs CAP_BPF and CAP_PERFMON)")]
+    Object(#[source] Box<aya::EbpfError>),
+    #[error("failed to read what the eBPF programs record")]
+    Collector(#[source] crate::collect::CollectorError),
+}
+
+/// Inspects the kernel, loads the programs and attaches what can be attached. Blocks for about a second.
+///
+/// Never fails: what is missing is told by `probes`, and the agent lives on.
+pub fn load(config: &ProbeConfig) -> Loaded {
+    let cgroups = CgroupFs::find(&config.cgroup_root);
+    let cgroup_version = cgroups.version();
+    let (probes, collector) = match try_load(config, cgroups) {
+        Ok((probes, collector)) => (probes, Some(collector)),
+        Err(error) => (all_missing(&ErrorChain(&error).to_string()), None),
+    };
+    // Loading needed a second copy of the kernel's type information.
+    kernel::return_free_memory();
+    for probe in &probes {
+        info!(probe = probe.name, state = ?probe.state(), hook = probe.hook, detail = probe.detail, "probe");
+    }
+    Loaded {
+        probes,
+        collector,
+        kernel_release: kernel::release(),
+        cgroup_version,
+    }
+}
+
+fn try_load(
+    config: &ProbeConfig,
+    cgroups: CgroupFs,
+) -> Result<(Vec<ProbeStatus>, Collector), LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::NoObject);
+    }
+    raise_locked_memory_limit();
+    let kernel = Kernel::inspect(cgroups.hierarchy());
+    for field in &kernel.missing {
+        debug!(%field, "this kernel lacks a field");
+    }
+    let btf = Btf::from_sys_fs().ok();
+    let mut ebpf = EbpfLoader::new()
+        .btf(btf.as_ref())
+        .override_global(names::LAYOUT, &kernel.layout, true)
+        .load(OBJECT)
+        .map_err(|error| LoadError::Object(Box::new(error)))?;
+    let probes = Family::ALL
+        .iter()
+        .map(|family| status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref()))
+        .collect();
+    let collector = Collector::try_new(ebpf, cgroups).map_err(LoadError::Collector)?;
+    Ok((probes, collector))
+}
+
+/// Attaches `probe` by the first hook that holds, unless it is to stay off.
+fn status(
+    probe: &Probe,
+    config: &ProbeConfig,
+    kernel: &Kernel,
+    ebpf: &mut Ebpf,
+    btf: Option<&Btf>,
+) -> ProbeStatus {
+    let mut status = ProbeStatus {
+        name: probe.name.to_owned(),
+        state: probe_status::State::Missing.into(),
+        hook: String::new(),
+        detail: String::new(),
+        without: probe.without.to_owned(),
+    };
+    if config.disabled.iter().any(|name| name == probe.name) {
+        status.set_state(probe_status::State::Disabled);
+        "disabled by the configuration".clone_into(&mut status.detail);
+        return status;
+    }
+    let mut failures = Vec::new();
+    for hook in &config.hooks {
+        match attach::attach(probe, *hook, kernel, ebpf, btf) {
+            Ok(()) => {
+                status.set_state(probe_status::State::Attached);
+                hook.name().clone_into(&mut status.hook);
+                break;
+            }
+            Err(error) => failures.push(format!("{}: {}", hook.name(), attach::describe(&error))),
+        }
+    }
+    status.detail = failures.join("; ");
+    status
+}
+
+fn all_missing(detail: &str) -> Vec<ProbeStatus> {
+    Family::ALL
+        .iter()
+        .map(|family| ProbeStatus {
+            name: family.probe().name.to_owned(),
+            state: probe_status::State::Missing.into(),
+            hook: String::new(),
+            detail: detail.to_owned(),
+            without: family.probe().without.to_owned(),
+        })
+        .collect()
+}
+
+/// Kernels before 5.11 count maps against this limit. Where it cannot be raised, later ones do not mind.
+fn raise_locked_memory_limit() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
+        debug!(%error, "failed to raise the limit of locked memory");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_family_has_a_probe_of_its_own_and_says_what_is_lost_without() {
+        for family in Family::ALL {
+            let probe = family.probe();
+            assert_eq!(probe.family, family);
+            assert!(!probe.without.is_empty());
+            for (program, hook) in probe.programs.iter().zip(Hook::LADDER) {
+                assert!(program.ends_with(hook.name()), "{program}");
+            }
+        }
+    }
+
+    #[test]
+    fn says_why_when_nothing_was_loaded() {
+        let probes = all_missing(&LoadError::NoObject.to_string());
+        assert_eq!(probes.len(), Family::ALL.len());
+        for probe in probes {
+            assert_eq!(probe.state(), probe_status::State::Missing);
+            assert!(
+                probe.detail.contains("cargo xtask build-ebpf"),
+                "{}",
+                probe.detail
+            );
+        }
+    }
+}
