@@ -30,10 +30,15 @@ pub(crate) fn layout<T: Copy>(field: &'static T) -> T {
 /// Reads the field at `offset` of the struct at `base`, zero when there is no such field or struct.
 #[inline(always)]
 pub(crate) fn read<T: Copy + Default>(base: Address, offset: &'static Offset) -> T {
-    match layout(offset).get() {
-        Some(bytes) => read_at(base.wrapping_add(bytes as u64)),
-        None => T::default(),
-    }
+    read_known(base, offset).unwrap_or_default()
+}
+
+/// Reads the field at `offset` of the struct at `base`, `None` when this kernel has no such field.
+#[inline(always)]
+pub(crate) fn read_known<T: Copy + Default>(base: Address, offset: &'static Offset) -> Option<T> {
+    layout(offset)
+        .get()
+        .map(|bytes| read_at(base.wrapping_add(bytes as u64)))
 }
 
 /// Reads the value at `address`, zero when it cannot be read.

@@ -1,8 +1,8 @@
 //! Reads cgroups and their state in the memory controller.
 
-use inquest_agent_abi::{MAX_CGROUP_NAME, MemoryCgroup};
+use inquest_agent_abi::{MAX_CGROUP_NAME, MemoryCgroup, Offset};
 
-use super::{Address, layout, read, read_text};
+use super::{Address, read, read_known, read_text};
 use crate::maps::LAYOUT;
 
 /// A `struct cgroup`.
@@ -100,18 +100,12 @@ impl MemoryCss {
 
     /// Reads a limit; a kernel without the field has none.
     #[inline(always)]
-    fn limit(self, field: &'static inquest_agent_abi::Offset) -> u64 {
-        match layout(field).get() {
-            Some(_) => read(self.0, field),
-            None => u64::MAX,
-        }
+    fn limit(self, field: &'static Offset) -> u64 {
+        read_known(self.0, field).unwrap_or(u64::MAX)
     }
 
     #[inline(always)]
     fn oom_events(self) -> u64 {
-        match layout(&LAYOUT.memory.oom_events).get() {
-            Some(_) => read(self.0, &LAYOUT.memory.oom_events),
-            None => MemoryCgroup::OOM_EVENTS_UNKNOWN,
-        }
+        read_known(self.0, &LAYOUT.memory.oom_events).unwrap_or(MemoryCgroup::OOM_EVENTS_UNKNOWN)
     }
 }

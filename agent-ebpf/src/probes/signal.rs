@@ -11,7 +11,7 @@ use aya_ebpf::{
 use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, SignalOrigin, SignalSource};
 
 use crate::{
-    kernel_read::{Address, Arguments, TaskPtr, TracepointFields, read},
+    kernel_read::{Address, Arguments, TaskPtr, TracepointFields, read, read_known},
     maps::{LAYOUT, OOM_VICTIMS, ORIGINS, origin_key},
 };
 
@@ -42,9 +42,9 @@ const FAULTS: u32 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
 const DELIVERED: u32 = 0;
 const DELIVERED_WITHOUT_INFO: u32 = 4;
 
-/// Pointers below this are no details but `SEND_SIG_NOINFO` (0, as kill(2)) and `SEND_SIG_PRIV` (1, the kernel).
-const FIRST_INFO_ADDRESS: Address = 2;
+/// Not pointers to details but: as kill(2) by the sender, and by the kernel.
 const SEND_SIG_NOINFO: Address = 0;
+const SEND_SIG_PRIV: Address = 1;
 
 /// `si_code` of kill(2), of sigqueue(3), of tgkill(2) and of the kernel.
 const SI_USER: i32 = 0;
@@ -57,7 +57,8 @@ const SI_KERNEL: i32 = 0x80;
 struct Raised {
     signal: u32,
     code: i32,
-    fault_address: u64,
+    /// `None` when the hook does not tell.
+    fault_address: Option<u64>,
 }
 
 /// To whom a signal goes, as far as the hook tells.
@@ -90,7 +91,7 @@ pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
     let raised = Raised {
         signal: fields.get(&LAYOUT.tracepoint.signal_generate_sig),
         code: fields.get(&LAYOUT.tracepoint.signal_generate_code),
-        fault_address: 0,
+        fault_address: None,
     };
     let result = fields.get(&LAYOUT.tracepoint.signal_generate_result);
     if !is_watched(raised.signal, result) {
@@ -168,23 +169,18 @@ impl Raised {
     /// Returns `signal` with what the kernel tells at `info`.
     #[inline(always)]
     fn new(signal: u32, info: Address) -> Self {
-        if info >= FIRST_INFO_ADDRESS {
-            let code = read(info, &LAYOUT.signal.code);
-            return Self {
-                signal,
-                code,
-                fault_address: read(info, &LAYOUT.signal.fault_address),
-            };
-        }
-        let code = if info == SEND_SIG_NOINFO {
-            SI_USER
-        } else {
-            SI_KERNEL
+        let (code, fault_address) = match info {
+            SEND_SIG_NOINFO => (SI_USER, None),
+            SEND_SIG_PRIV => (SI_KERNEL, None),
+            info => (
+                read(info, &LAYOUT.signal.code),
+                read_known(info, &LAYOUT.signal.fault_address),
+            ),
         };
         Self {
             signal,
             code,
-            fault_address: 0,
+            fault_address,
         }
     }
 
@@ -196,7 +192,10 @@ impl Raised {
         if matches!(self.code, SI_USER | SI_QUEUE | SI_TKILL) {
             SignalSource::USER
         } else if faults && self.code > 0 && self.code < SI_KERNEL {
-            SignalSource::FAULT_AT_ADDRESS
+            match self.fault_address {
+                Some(_) => SignalSource::FAULT_AT_ADDRESS,
+                None => SignalSource::FAULT,
+            }
         } else if faults && self.code == SI_KERNEL && current.pid() == target.pid {
             // x86 reports a general protection fault so: raised in the target, without an address.
             SignalSource::FAULT
@@ -212,7 +211,7 @@ impl Raised {
             // SAFETY: the helper has no preconditions.
             ktime_ns: unsafe { bpf_ktime_get_ns() },
             target_start_ktime_ns: target.start_ktime_ns,
-            fault_address: self.fault_address,
+            fault_address: self.fault_address.unwrap_or(0),
             source,
             signal: self.signal,
             code: self.code,
