@@ -204,7 +204,7 @@ pub(crate) enum SignalCommand {
 /// `signal list`
 #[derive(Args)]
 pub(crate) struct SignalListArgs {
-    /// Stay and print each new signal as it comes
+    /// Stay and print each new signal as it comes, with --since those before as well
     #[arg(short, long, conflicts_with_all = ["until", "limit"])]
     pub follow: bool,
     /// Only signals of this kind

@@ -103,11 +103,10 @@ async fn fetch(
         query.push(("limit", room.min(PAGE_ITEMS).to_string()));
         query.extend(cursor.map(|cursor| ("continue", cursor)));
         let page: List<Incident> = client.get(&["incidents"], &query).await?;
-        let empty = page.items.is_empty();
         list.items.extend(page.items);
         list.items.truncate(args.limit as usize);
         cursor = page.metadata.continue_token;
-        if cursor.is_none() || empty || list.items.len() >= args.limit as usize {
+        if cursor.is_none() || list.items.len() >= args.limit as usize {
             return Ok((list, cursor.is_some()));
         }
     }

@@ -10,7 +10,7 @@ use super::Outcome;
 use crate::args::{SignalKind, SignalListArgs};
 use crate::client::Client;
 use crate::failure::Exit;
-use crate::output::table::Table;
+use crate::output::table::{Column, Table};
 use crate::output::{Output, Page, View};
 
 mod follow;
@@ -20,19 +20,34 @@ mod row;
 /// One list of signals as REST gives them: proto3 JSON, unchanged.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Signals(List<Value>);
+struct Signals {
+    list: List<Value>,
+    #[serde(skip)]
+    columns: &'static [Column],
+}
+
+impl Signals {
+    /// In order of time.
+    fn new(mut signals: Vec<Value>, columns: &'static [Column]) -> Self {
+        signals.sort_by_cached_key(row::time);
+        Self {
+            list: List::new("SignalList", signals, None),
+            columns,
+        }
+    }
+}
 
 impl View for Signals {
     fn text(&self, page: &Page) -> String {
-        let mut table = Table::new(&COLUMNS);
-        for signal in &self.0.items {
+        let mut table = Table::new(self.columns);
+        for signal in &self.list.items {
             table.row(row::cells(signal));
         }
         table.render(page)
     }
 
     fn names(&self) -> Vec<String> {
-        self.0.items.iter().map(row::name).collect()
+        self.list.items.iter().map(row::name).collect()
     }
 }
 
@@ -40,15 +55,14 @@ pub(crate) async fn list(client: &Client, args: &SignalListArgs, output: &Output
     let now = jiff::Timestamp::now();
     let filters = filters(args, now);
     if args.follow {
-        return follow::run(client, filters, output).await;
+        return follow::run(client, args, filters, output).await;
     }
     let mut pages = Pages::new(client, filters);
-    let (mut signals, more) = pages.newest(args.limit as usize).await?;
-    signals.sort_by_cached_key(row::time);
+    let (signals, more) = pages.newest(args.limit as usize).await?;
     if signals.is_empty() {
         output.note("no signals match");
     }
-    output.show(&Signals(List::new("SignalList", signals, None)), now)?;
+    output.show(&Signals::new(signals, &COLUMNS), now)?;
     if more {
         output.note(&format!(
             "these are the newest {}; more match: raise --limit or narrow the question",

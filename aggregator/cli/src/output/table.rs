@@ -8,21 +8,40 @@ use super::text;
 /// Between two columns.
 const GAP: &str = "   ";
 
-/// One column: its header, and whether only `-o wide` shows it.
+/// One column: its header, whether only `-o wide` shows it, and its least width.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     pub title: &'static str,
     pub wide: bool,
+    pub at_least: usize,
+}
+
+impl Column {
+    /// The same column, no narrower than `width`: for tables that come in parts.
+    pub(crate) const fn at_least(self, width: usize) -> Self {
+        Self {
+            at_least: width,
+            ..self
+        }
+    }
 }
 
 /// A column that is always shown.
 pub(crate) const fn column(title: &'static str) -> Column {
-    Column { title, wide: false }
+    Column {
+        title,
+        wide: false,
+        at_least: 0,
+    }
 }
 
 /// A column for `-o wide`.
 pub(crate) const fn wide(title: &'static str) -> Column {
-    Column { title, wide: true }
+    Column {
+        title,
+        wide: true,
+        at_least: 0,
+    }
 }
 
 /// Rows below headers; every row has a cell for every column.
@@ -73,14 +92,14 @@ impl<'a> Table<'a> {
     }
 
     fn width(&self, index: usize, page: &Page) -> usize {
-        let title = self
-            .columns
-            .get(index)
-            .map_or(0, |column| text::width(column.title));
+        let column = self.columns.get(index);
+        let title = column.filter(|_| page.headers).map(|column| column.title);
         let cells = self.rows.iter().filter_map(|row| row.get(index));
         cells
-            .map(|cell| text::width(cell))
-            .chain(page.headers.then_some(title))
+            .map(String::as_str)
+            .chain(title)
+            .map(text::width)
+            .chain(column.map(|column| column.at_least))
             .max()
             .unwrap_or(0)
     }

@@ -131,6 +131,39 @@ fn reads_page_after_page_up_to_the_limit() {
 }
 
 #[test]
+fn following_goes_on_from_the_newest_signal_and_skips_none() {
+    let fixture = Fixture::new();
+    let [third, second, first] = fixture.signals().try_into().unwrap();
+    let list = |signals: Vec<&Value>, token: &str| {
+        let items = signals.into_iter().cloned().collect();
+        List::<Value>::new("SignalList", items, Some(token.to_owned()))
+    };
+    let server = Server::start()
+        .object("signals?limit=1", &list(vec![&first], "41"))
+        .object(
+            "signals?limit=1000&wait=20&after=41",
+            &list(vec![&second, &third], "43"),
+        )
+        .object("signals?limit=1000&wait=20&after=43", &list(vec![], "44"))
+        .problem(
+            "signals?limit=1000&wait=20&after=44",
+            503,
+            "unavailable",
+            "going down",
+        );
+    let ended = inquest("signal list --follow").at(&server).run();
+    assert_eq!(ended.code, 1);
+    golden::check("signal-follow.txt", &fixture.masked(&ended.stdout));
+    let ended = inquest("signal list --follow -o json").at(&server).run();
+    let lines: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines, [second, third]);
+}
+
+#[test]
 fn an_empty_list_is_no_data_and_a_word_on_stderr() {
     let server = Server::start().object(
         "incidents",

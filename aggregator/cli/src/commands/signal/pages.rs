@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 
 /// Most items one request asks for; the aggregator's own cap.
-const PAGE_ITEMS: usize = 1000;
+pub(super) const PAGE_ITEMS: usize = 1000;
 
 /// The pages of one question.
 pub(crate) struct Pages<'a> {

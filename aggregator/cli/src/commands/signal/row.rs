@@ -20,6 +20,17 @@ pub(super) const COLUMNS: [Column; 7] = [
     wide("ID"),
 ];
 
+/// The same columns for a table that comes row by row: as wide as a usual cell.
+pub(super) const FOLLOWED: [Column; 7] = [
+    column("TIME"),
+    column("NODE").at_least(8),
+    column("KIND").at_least(12),
+    column("PROCESS").at_least(20),
+    column("WHAT"),
+    wide("CGROUP"),
+    wide("ID"),
+];
+
 /// `signal/ID`.
 pub(super) fn name(signal: &Value) -> String {
     format!("signal/{}", id(signal))
