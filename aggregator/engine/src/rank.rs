@@ -9,8 +9,8 @@ use crate::explain::story::Story;
 use crate::explain::undetermined;
 use crate::model::{CauseId, Confidence, Entity, Factor, Severity};
 
-/// What a hypothesis must score to be called the root cause. A kernel record of the fault under the
-/// worst coverage scores above it; an exit status without a record of its origin scores below.
+/// What a hypothesis must score to be called the root cause. A complete kernel record of the fault
+/// under the worst coverage scores above it; a kill without a record of its origin scores below.
 pub const THRESHOLD: f64 = 0.6;
 
 /// How often the pattern is right when its facts are complete.
@@ -146,4 +146,42 @@ fn onset_match(death: &Death<'_>) -> f64 {
 
 fn round(value: f64) -> f64 {
     (value * SCORE_STEPS).round() / SCORE_STEPS
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Inventory, NodeCoverage};
+    use crate::testing::{Actor, at_ms, full_sight, inventory};
+    use crate::{Engine, Input};
+
+    /// The root cause of one OOM kill, or of its exit alone, under a coverage.
+    fn check(with_record: bool, inventory: &Inventory, cause: &str) {
+        let worker = Actor::new("worker", 7);
+        let mut signals = vec![worker.exit("s-2", at_ms(90_000), 9)];
+        if with_record {
+            signals.push(worker.oom("s-1", at_ms(0)));
+        }
+        let mut engine = Engine::default();
+        let now = at_ms(90_000);
+        let output = engine.step(Input {
+            now,
+            inventory,
+            signals,
+        });
+        assert_eq!(output.changed[0].root_cause.cause.0, cause, "{output:#?}");
+    }
+
+    #[test]
+    fn a_kernel_record_passes_under_the_worst_coverage_and_a_mere_exit_under_none() {
+        let worst = inventory(NodeCoverage {
+            gaps: vec![(at_ms(-2000), at_ms(-1000)), (at_ms(500), at_ms(600))],
+            lost: 1_000_000,
+            missing: vec!["signal: senders".to_owned()],
+            ..NodeCoverage::default()
+        });
+        check(true, &worst, "memory-limit-oom");
+        check(true, &Inventory::default(), "memory-limit-oom");
+        check(false, &full_sight(), "undetermined");
+        check(false, &worst, "undetermined");
+    }
 }

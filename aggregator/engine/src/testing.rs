@@ -94,6 +94,15 @@ impl Actor {
         self
     }
 
+    /// Process 1 of a Docker container.
+    pub(crate) fn in_docker(self, id: &str) -> Self {
+        let mut actor = self.in_container(id, 1);
+        if let Some(container) = &mut actor.container {
+            container.runtime = Runtime::Docker;
+        }
+        actor
+    }
+
     pub(crate) fn in_pod(mut self, uid: &str) -> Self {
         self.pod_uid = Some(uid.to_owned());
         self

@@ -9,7 +9,7 @@ use super::workload::{Workload, cgroup_entity, label, node_entity, process_entit
 use crate::explain::quote::clean;
 use crate::explain::signal_name::SIGKILL;
 use crate::model::signal::{
-    FatalSignal, MemoryCgroup, OomKill, OomScope, Process, ProcessExit, SignalOrigin,
+    Container, FatalSignal, MemoryCgroup, OomKill, OomScope, Process, ProcessExit, SignalOrigin,
 };
 use crate::model::{Entity, Inventory, NodeName, Signal, SignalBody, SignalId, Timestamp};
 
@@ -177,11 +177,7 @@ impl<'a> Death<'a> {
         let in_namespace = self.process.is_some_and(|process| {
             process.namespace_pid != 0 && process.namespace_pid != process.pid
         });
-        let in_container = self
-            .signals
-            .iter()
-            .any(|signal| signal.subject.container.is_some());
-        !self.is_container_init() && (in_namespace || in_container)
+        !self.is_container_init() && (in_namespace || self.container().is_some())
     }
 
     /// Whether it was killed, the OOM killer did not say so, and no process is known to have done it.
@@ -224,9 +220,25 @@ impl<'a> Death<'a> {
         cgroup_entity(self.node, self.level_name(index))
     }
 
-    /// Whether Kubernetes runs it.
-    pub(crate) fn is_in_pod(&self) -> bool {
-        matches!(self.workload, Workload::Pod(_))
+    /// The container that it lived in.
+    pub(crate) fn container(&self) -> Option<&'a Container> {
+        self.signals
+            .iter()
+            .find_map(|signal| signal.subject.container.as_ref())
+    }
+
+    /// Whether a level's limit is that of the pod or of one of its containers: the pod's own cgroup,
+    /// which carries its UID, is at that level or above. Above it the limits are the node's.
+    pub(crate) fn is_limit_of_pod(&self, index: usize) -> bool {
+        let Workload::Pod(uid) = &self.workload else {
+            return false;
+        };
+        let uid = without_separators(uid);
+        let levels = self.oom.and_then(|oom| oom.record.chain.get(index..));
+        levels
+            .unwrap_or_default()
+            .iter()
+            .any(|level| without_separators(&level.name).contains(&uid))
     }
 
     /// The file that holds the limit of a level on the node; absent when its path is not known.
@@ -322,6 +334,11 @@ impl<'a> Scene<'a> {
             _ => None,
         })
     }
+}
+
+/// The systemd driver writes a pod's UID with `_` for `-`.
+fn without_separators(name: &str) -> String {
+    name.replace(['-', '_'], "")
 }
 
 /// Whether two signals are about the same container: by its id, else by its cgroup.

@@ -1,11 +1,16 @@
 //! `memory-limit-oom`: a memory cgroup at its limit made the kernel kill a process in it. Must not
 //! take an exit by SIGKILL for an OOM kill: only the kernel's record of the kill is one.
 
+mod remediation;
+
+pub(super) use remediation::remediation;
+
 use super::{Detector, Finding, Verdict};
 use crate::correlate::death::Death;
 use crate::correlate::workload::label;
 use crate::explain::facts::{FactKind, levels_above, victim_memory};
 use crate::explain::quantity::bytes;
+use crate::explain::quote::clean;
 use crate::explain::signal_name::{SIGKILL, signal_name};
 use crate::explain::story::{self, Story};
 use crate::model::signal::{MemoryCgroup, OomKill, OomScope};
@@ -124,18 +129,9 @@ pub(super) fn rule_out_without_record(death: &Death<'_>) -> Verdict {
 /// The object whose limit was reached.
 pub(super) fn entity(death: &Death<'_>) -> Entity {
     match death.limiting() {
-        Some((index, _)) if !death.is_in_pod() => death.level_entity(index),
+        Some((index, _)) if !death.is_limit_of_pod(index) => death.level_entity(index),
         _ => death.workload_entity(),
     }
-}
-
-/// What remains to be done about a limit that was reached.
-pub(super) fn remediation(death: &Death<'_>, kill: &OomKill) -> Vec<String> {
-    let mut steps = vec![what_grew(death, kill)];
-    if let Some((index, level)) = death.limiting() {
-        steps.push(raise_limit(death, index, level));
-    }
-    steps
 }
 
 fn severity(death: &Death<'_>) -> Severity {
@@ -208,7 +204,7 @@ fn explanation(death: &Death<'_>, kill: &OomKill, level: &MemoryCgroup) -> Strin
         .first()
         .filter(|top| death.process.is_some_and(|own| own.pid != top.pid))
         .map_or_else(String::new, |top| {
-            let name = crate::explain::quote::clean(&top.comm);
+            let name = clean(&top.comm);
             format!(
                 " The largest process there was {name}[{}] with {}.",
                 top.pid,
@@ -221,46 +217,6 @@ fn explanation(death: &Death<'_>, kill: &OomKill, level: &MemoryCgroup) -> Strin
         bytes(level.usage_bytes),
         bytes(level.max_bytes.unwrap_or(0)),
         victim_memory(kill),
-    )
-}
-
-/// Which kind of memory to look at: the largest part says where the growth is.
-fn what_grew(death: &Death<'_>, kill: &OomKill) -> String {
-    let of = death.victim();
-    let Some(stat) = kill.cgroup_stat else {
-        return format!("find out what grew in {of}: compare its memory over time with its load");
-    };
-    // The victim's memory is freed while the agent reads, so its own figures are counted in.
-    let shared = stat.shmem_bytes.max(kill.victim_usage.shmem_bytes);
-    let anonymous = stat.anon_bytes.max(kill.victim_usage.anon_bytes);
-    if shared > anonymous {
-        "look for large files in tmpfs, /dev/shm or emptyDir volumes with medium Memory: they count against the limit".to_owned()
-    } else if stat.kernel_bytes > anonymous {
-        "look for many open sockets, files or threads: most of the memory was the kernel's own, on the workload's behalf".to_owned()
-    } else {
-        format!(
-            "find out what grew in {of}: most of the memory was anonymous (heap and stacks), so take a heap profile under load"
-        )
-    }
-}
-
-fn raise_limit(death: &Death<'_>, index: usize, level: &MemoryCgroup) -> String {
-    let limit = level.max_bytes.unwrap_or(0);
-    let larger = limit.saturating_add(limit / 2);
-    let name = death.level_name(index);
-    if death.is_in_pod() {
-        return format!(
-            "if the need is real, raise resources.limits.memory of the pod's container, for example from {} to {}",
-            bytes(limit),
-            bytes(larger)
-        );
-    }
-    let command = death
-        .limit_file(index)
-        .map_or_else(String::new, |file| format!(": echo {larger} > {file}"));
-    format!(
-        "if the need is real, raise the limit of cgroup {name}, for example to {}{command}",
-        bytes(larger)
     )
 }
 
