@@ -1,9 +1,14 @@
 //! Harnesses that hold the real binaries against the real kernel: demos, benches, kernel, crash and
 //! explanation tests. Must take its truth from the kernel and from wait, never from the product.
 
+pub mod binaries;
+pub mod client;
+pub mod demo;
 pub mod host;
+pub mod kernel_log;
 pub mod output;
 pub mod proof;
 mod readable;
 pub mod scratch;
+pub mod stack;
 pub mod victim;

@@ -1,9 +1,11 @@
 //! The binary `inquest-e2e`: runs one harness, or, started by one, is a victim.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use e2e::{output, victim};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use e2e::{demo, output, victim};
 
 /// Proofs against the real binaries; run them as `cargo xtask demo|bench|test-*`.
 #[derive(Debug, Parser)]
@@ -18,6 +20,42 @@ enum Command {
     /// Is made to die.
     #[command(hide = true)]
     Victim(victim::act::Args),
+    #[command(flatten)]
+    Prove(Prove),
+}
+
+#[derive(Debug, Subcommand)]
+enum Prove {
+    /// Makes a failure happen and shows the report about it, against what `cargo xtask up` started.
+    #[command(after_help = "Examples:
+  cargo xtask demo oom
+  cargo xtask demo child-oom --json demo.json")]
+    Demo {
+        #[arg(value_enum)]
+        demo: demo::Demo,
+        /// Where the aggregator answers.
+        #[arg(
+            long,
+            env = "INQUEST_AGGREGATOR",
+            default_value = "http://127.0.0.1:7700"
+        )]
+        aggregator: String,
+        #[command(flatten)]
+        report: ReportArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+struct ReportArgs {
+    /// Writes all figures and bars to a file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl ReportArgs {
+    fn json(&self) -> Option<&Path> {
+        self.json.as_deref()
+    }
 }
 
 fn main() -> ExitCode {
@@ -32,6 +70,26 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        // Before there is a runtime: a victim is one thread.
         Command::Victim(args) => victim::act::run(&args),
+        Command::Prove(what) => runtime()?.block_on(prove(what)),
     }
+}
+
+async fn prove(what: Prove) -> anyhow::Result<ExitCode> {
+    match what {
+        Prove::Demo {
+            demo,
+            aggregator,
+            report,
+        } => demo::run(demo, &aggregator, report.json()).await,
+    }
+}
+
+/// One thread: the machine's CPUs belong to what is measured.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")
 }

@@ -151,13 +151,18 @@ impl Proof {
         });
     }
 
+    /// The bars that are not met.
+    pub fn short(&self) -> impl Iterator<Item = &Bar> {
+        self.bars.iter().filter(|bar| !bar.ok)
+    }
+
     /// Prints one line per bar, writes the JSON if asked, and gives exit code 1 when a bar is short.
     pub fn finish(self, json: Option<&Path>) -> anyhow::Result<ExitCode> {
         output::line("");
         for bar in &self.bars {
             output::line(bar);
         }
-        let ok = self.bars.iter().all(|bar| bar.ok);
+        let ok = self.short().next().is_none();
         if let Some(path) = json {
             self.write(path, ok)?;
         }

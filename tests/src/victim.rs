@@ -3,6 +3,7 @@
 
 pub mod act;
 mod death;
+mod descendant;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 pub use act::Act;
 pub use death::{Death, Ended};
+pub use descendant::Descendant;
 
 use crate::readable;
 use crate::scratch::Scratch;

@@ -1,0 +1,137 @@
+//! Where demos are played: a running aggregator whose agent watches this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use inquest_api::Incident;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use super::play::{Name, Played};
+use crate::binaries::Binaries;
+use crate::client::Client;
+use crate::proof::{Proof, ms};
+use crate::victim::Launcher;
+
+/// Longest wait for an incident, and for its cause to be settled; the bar is far below.
+const INCIDENT_DEADLINE: Duration = Duration::from_secs(30);
+/// Pause between looks at an incident whose cause is not settled yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// From the death to the incident being visible.
+const VISIBLE_BAR_MS: f64 = 500.0;
+
+/// What a demo needs.
+#[derive(Debug)]
+pub struct Stage {
+    pub client: Client,
+    pub launcher: Launcher,
+    cli: PathBuf,
+}
+
+impl Stage {
+    /// Plays against a private stack.
+    pub fn new(client: Client, launcher: Launcher, cli: &Path) -> Self {
+        Self {
+            client,
+            launcher,
+            cli: cli.to_owned(),
+        }
+    }
+
+    /// Plays against the aggregator at `base`; fails with the next step when none watches.
+    pub async fn against_running(base: &str) -> anyhow::Result<Self> {
+        let client = Client::new(base)?;
+        let nodes = client.nodes().await.with_context(|| {
+            format!("no aggregator answers at {base}\nnext: start one with `cargo xtask up`")
+        })?;
+        anyhow::ensure!(
+            nodes.iter().any(|node| node.connected),
+            "no agent is connected to the aggregator at {base}\nnext: `cargo xtask up` as root, then \
+             `inquest doctor`"
+        );
+        let binaries = Binaries::beside_own()?;
+        Ok(Self::new(client, Launcher::own()?, &binaries.cli))
+    }
+
+    /// Waits for the incident about what was played and holds it against the truth.
+    pub async fn judge(&self, played: &Played, proof: &mut Proof) -> anyhow::Result<()> {
+        let first = self
+            .client
+            .first_incident(&played.target, INCIDENT_DEADLINE)
+            .await?;
+        let visible = ms(played.death.elapsed_ms());
+        anyhow::ensure!(
+            first.is_some(),
+            "no incident about {} after {INCIDENT_DEADLINE:?}\nnext: `inquest doctor` tells what the \
+             agent cannot see",
+            played.target
+        );
+        let incident = self.settled(played).await?;
+        proof.figure("incident", &incident.id)?;
+        proof.below("death to incident visible", visible, VISIBLE_BAR_MS);
+        proof.exactly("cause", incident.root_cause.cause.as_str(), played.cause);
+        let missing = missing_names(&incident, &played.names);
+        for name in &missing {
+            proof.figure("not named", format!("{} `{}`", name.what, name.spelled))?;
+        }
+        let all = played.names.len();
+        proof.exactly("facts named", all - missing.len(), all);
+        let pid = played.death.pid.to_string();
+        let filter = [("kind", played.kind), ("pid", &pid)];
+        let signals = self.client.signals(&filter).await?;
+        let holding = signals
+            .iter()
+            .filter(|signal| (played.holds)(signal))
+            .count();
+        proof.exactly("signals that hold the truth", holding, 1);
+        Ok(())
+    }
+
+    /// The incident once its cause is the one expected, or as it is at the deadline.
+    async fn settled(&self, played: &Played) -> anyhow::Result<Incident> {
+        let deadline = Instant::now() + INCIDENT_DEADLINE;
+        loop {
+            let report = self.client.why(&played.target).await?;
+            let incident = report.and_then(|report| report.incidents.into_iter().next());
+            let incident = incident.context("the incident is gone again")?;
+            let is_settled = incident.root_cause.cause == played.cause;
+            if is_settled || Instant::now() > deadline {
+                return Ok(incident);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Shows what a person sees who asks `inquest why TARGET`.
+    pub async fn show_report(&self, played: &Played) -> anyhow::Result<()> {
+        crate::output::line(format_args!("\n$ inquest why {}", played.target));
+        let status = self
+            .cli(&["why", &played.target])
+            .status()
+            .await
+            .context("failed to run inquest")?;
+        anyhow::ensure!(status.success(), "inquest why ended with {status}");
+        Ok(())
+    }
+
+    /// The command line against this stage's aggregator.
+    pub fn cli(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.cli);
+        command.args(args).stdin(Stdio::null());
+        command.env("INQUEST_AGGREGATOR", self.client.base());
+        command
+    }
+}
+
+/// The names that are nowhere in what the incident says in words.
+fn missing_names(incident: &Incident, names: &[Name]) -> Vec<Name> {
+    let mut said = format!("{}\n{}\n", incident.headline, incident.explanation);
+    for text in incident.evidence.iter().map(|evidence| &evidence.text) {
+        said.push_str(text);
+        said.push('\n');
+    }
+    let is_missing = |name: &&Name| !said.contains(&name.spelled);
+    names.iter().filter(is_missing).cloned().collect()
+}
