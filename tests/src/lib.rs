@@ -1,10 +1,12 @@
 //! Harnesses that hold the real binaries against the real kernel: demos, benches, kernel, crash and
 //! explanation tests. Must take its truth from the kernel and from wait, never from the product.
 
+pub mod bench;
 pub mod binaries;
 pub mod client;
 pub mod demo;
 pub mod host;
+pub mod kernel;
 pub mod kernel_log;
 pub mod output;
 pub mod proof;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use e2e::{demo, output, victim};
+use e2e::{bench, demo, kernel, output, victim};
 
 /// Proofs against the real binaries; run them as `cargo xtask demo|bench|test-*`.
 #[derive(Debug, Parser)]
@@ -43,12 +43,40 @@ enum Prove {
         #[command(flatten)]
         report: ReportArgs,
     },
+    /// Measures the product against its bars, on private daemons.
+    #[command(after_help = "Examples:
+  cargo xtask bench oom-latency
+  cargo xtask bench idle --seconds 10 --runs 1")]
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+        #[command(flatten)]
+        report: ReportArgs,
+    },
+    /// Tests the probes on a real kernel, with private daemons.
+    #[command(after_help = "Examples:
+  cargo xtask test-kernel --host
+  cargo xtask test-kernel --host --cgroups 5 --victims 2")]
+    TestKernel {
+        #[command(flatten)]
+        options: kernel::Options,
+        #[command(flatten)]
+        report: ReportArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// From an OOM kill to its incident in the API.
+    OomLatency(bench::oom_latency::Options),
+    /// Memory and CPU time while nothing happens.
+    Idle(bench::idle::Options),
 }
 
 #[derive(Args, Debug)]
 struct ReportArgs {
     /// Writes all figures and bars to a file too.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
@@ -83,6 +111,11 @@ async fn prove(what: Prove) -> anyhow::Result<ExitCode> {
             aggregator,
             report,
         } => demo::run(demo, &aggregator, report.json()).await,
+        Prove::Bench { bench, report } => match bench {
+            Bench::OomLatency(options) => bench::oom_latency::run(options, report.json()).await,
+            Bench::Idle(options) => bench::idle::run(options, report.json()).await,
+        },
+        Prove::TestKernel { options, report } => kernel::run(options, report.json()).await,
     }
 }
 
