@@ -55,9 +55,10 @@ impl Detector for NativeCrash {
                 &[FactKind::Sender],
             );
         }
-        let directness = match death.killer().map(|fatal| fatal.record.origin) {
-            Some(SignalOrigin::Unknown) | None => 0.8,
-            Some(_) => 1.0,
+        let (directness, contradicts) = if is_origin_known(death) {
+            (1.0, Vec::new())
+        } else {
+            (0.8, vec![FactKind::NoSenderRecord])
         };
         let strength = Strength {
             prior: PRIOR,
@@ -70,10 +71,16 @@ impl Detector for NativeCrash {
             entity: death.workload_entity(),
             factors: factors(strength, death),
             supports: vec![FactKind::Sender, FactKind::Exit],
-            contradicts: Vec::new(),
+            contradicts,
             story: story(death, signal),
         }))
     }
+}
+
+fn is_origin_known(death: &Death<'_>) -> bool {
+    death
+        .killer()
+        .is_some_and(|fatal| fatal.record.origin != SignalOrigin::Unknown)
 }
 
 fn story(death: &Death<'_>, signal: u32) -> Story {
@@ -93,12 +100,24 @@ fn story(death: &Death<'_>, signal: u32) -> Story {
             "{victim} crashed with {name}: {}",
             fault_meaning(signal, code)
         ),
-        explanation: format!(
-            "The fault is in {victim} itself or in a library that it runs; nothing outside ended it.{place}"
-        ),
+        explanation: format!("{}{place}", explanation(death)),
         chain: story::chain(death),
         impact: story::impact(death),
         remediation: remediation(death, signal),
+    }
+}
+
+fn explanation(death: &Death<'_>) -> String {
+    let victim = death.victim();
+    if is_origin_known(death) {
+        format!(
+            "The fault is in {victim} itself or in a library that it runs; nothing outside ended it."
+        )
+    } else {
+        format!(
+            "Where the signal came from was not recorded; a process mostly raises it by a fault of \
+             its own, so look at {victim} and its libraries first."
+        )
     }
 }
 

@@ -51,6 +51,13 @@ fn remediation(death: &Death<'_>) -> Vec<String> {
         "look for its end in the kernel log of node {}: dmesg -T | grep -i 'killed process'",
         death.node_entity().name
     )];
+    if death.oom.is_none() {
+        steps.push(
+            "the kernel also kills at a CPU time limit (ulimit -t) and when a pid namespace ends: \
+             check both"
+                .to_owned(),
+        );
+    }
     if !death.coverage.notes.is_empty() {
         steps.push("repair what the coverage section names: inquest node list shows the probes of each node".to_owned());
     }
