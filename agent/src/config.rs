@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use tonic::transport::Endpoint;
 
+use crate::probes;
 use crate::ship::stream::Stream;
 use crate::spool;
 use crate::telemetry::{self, LogFormat};
@@ -183,7 +184,7 @@ impl Config {
                 max_size: spool_max_size(raw.spool.max_size)?,
             },
             probes: ProbesConfig {
-                disabled: raw.probes.disabled,
+                disabled: disabled_probes(raw.probes.disabled)?,
             },
             log: LogConfig {
                 level: log_level(raw.log.level)?,
@@ -292,6 +293,23 @@ fn spool_max_size(raw: Option<String>) -> Result<ByteSize, ConfigError> {
         )));
     }
     Ok(size)
+}
+
+fn disabled_probes(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    match names
+        .iter()
+        .find(|name| !probes::names().any(|known| known == *name))
+    {
+        None => Ok(names),
+        Some(unknown) => Err(ConfigError::Value {
+            key: "probes.disabled",
+            value: unknown.clone(),
+            why: format!(
+                "the probes are {}",
+                probes::names().collect::<Vec<_>>().join(", ")
+            ),
+        }),
+    }
 }
 
 fn log_level(raw: Option<String>) -> Result<String, ConfigError> {
@@ -415,6 +433,7 @@ mod tests {
             ("spool: {max_size: 64}", "spool.max_size"),
             ("spool: {max_size: 1MiB}", "spool.max_size"),
             ("spool: {max_size: 99999999999GiB}", "spool.max_size"),
+            ("probes: {disabled: [mark_viktim]}", "probes.disabled"),
             ("log: {level: 'inquest_agent=loud'}", "log.level"),
             ("node_name: \"a\\u0007\"", "node_name"),
         ] {
@@ -443,8 +462,17 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_example_holds_the_defaults() {
+        let example = include_str!("../../deploy/config/agent.yaml");
+        assert_eq!(
+            load(example).unwrap().to_yaml().unwrap(),
+            load("").unwrap().to_yaml().unwrap()
+        );
+    }
+
+    #[test]
     fn what_it_prints_it_reads() {
-        let printed = load("probes: {disabled: [signal_generate]}")
+        let printed = load("probes: {disabled: [mark_victim]}")
             .unwrap()
             .to_yaml()
             .unwrap();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use inquest_proto::v1::probe_status::State;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,18 +15,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::Admin;
-use crate::collect::Observed;
+use crate::collect::{Collector, Observed};
 use crate::config::Config;
 use crate::coverage::{Coverage, Previous};
 use crate::loss::LossTotal;
 use crate::metrics::{self, ShipMetrics};
+use crate::probes::{self, ProbeConfig};
 use crate::ship::backoff::Backoff;
 use crate::ship::batch::Batcher;
 use crate::ship::stream::{Identity, NodeReport, Stream, StreamParts, StreamStatus};
 use crate::ship::{Intake, MAX_OBSERVED, new_start_id, observe};
 use crate::spool::{SharedSpool, Spool};
 use crate::state_dir::StateDir;
-use crate::telemetry::LogLevel;
+use crate::telemetry::{ErrorChain, LogLevel};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -39,10 +41,7 @@ pub async fn run(config: Config, log_level: LogLevel) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let agent = Agent::open(&config)?;
     let admin = agent.serve_admin(&config, log_level).await?;
-    let watching = Watching {
-        collector: None,
-        since: Timestamp::now(),
-    };
+    let watching = watch_node(&config, &agent.report).await?;
     let mut tasks = agent.start(&config, watching, admin).await?;
     tokio::select! {
         name = stop.told() => info!(signal = name, "stopping"),
@@ -185,16 +184,55 @@ fn identity(config: &Config) -> anyhow::Result<Identity> {
 
 /// What watches the node, if anything does.
 struct Watching {
-    collector: Option<()>,
+    collector: Option<Collector>,
+    /// From when on nothing is missed.
     since: Timestamp,
 }
 
 impl Watching {
+    /// Hands on what is observed until the stop.
     async fn run(self, observed: mpsc::Sender<Observed>, shutdown: CancellationToken) {
-        // Without a collector there is nothing to hand on; intake lives until the stop.
-        shutdown.cancelled().await;
-        drop(observed);
+        let Some(collector) = self.collector else {
+            // Nothing will be handed on; intake lives until the stop all the same.
+            shutdown.cancelled().await;
+            return drop(observed);
+        };
+        if let Err(error) = collector.run(observed, shutdown).await {
+            error!(error = %ErrorChain(&error), "the collector ended");
+        }
     }
+}
+
+/// Loads and attaches the probes, on a thread that may block, and reports what came of it.
+async fn watch_node(
+    config: &Config,
+    report: &watch::Sender<NodeReport>,
+) -> anyhow::Result<Watching> {
+    let probes = ProbeConfig {
+        disabled: config.probes.disabled.clone(),
+        ..ProbeConfig::default()
+    };
+    let loaded = tokio::task::spawn_blocking(move || probes::load(&probes))
+        .await
+        .context("failed to load the probes")?;
+    let since = Timestamp::now();
+    let attached = loaded
+        .probes
+        .iter()
+        .any(|probe| probe.state() == State::Attached);
+    if !attached {
+        warn!("no probe is attached: this node is not watched; see the reasons in /status");
+    }
+    report.send_replace(NodeReport {
+        kernel_release: loaded.kernel_release,
+        cgroup_version: loaded.cgroup_version,
+        probes: loaded.probes,
+    });
+    // Without a probe its watermarks would claim that somebody watched.
+    Ok(Watching {
+        collector: loaded.collector.filter(|_| attached),
+        since,
+    })
 }
 
 /// Reports the time since an earlier agent's watermark as not watched, and begins a new watermark.
