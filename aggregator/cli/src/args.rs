@@ -302,6 +302,9 @@ pub(crate) struct BundleCreateArgs {
     /// Only signals of this node
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// Only signals of this cgroup path
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<String>,
     /// Name of the cluster or machine, kept in the bundle
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,

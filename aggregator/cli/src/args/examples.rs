@@ -85,6 +85,7 @@ const EXAMPLES: [(&str, &[Example]); 11] = [
                 "The last ten minutes of one node, as a folder",
                 "case --since 10m --node n1",
             ),
+            ("One workload only", "case.tar.gz --cgroup /shop/cart"),
         ],
     ),
     (

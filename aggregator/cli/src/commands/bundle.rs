@@ -31,8 +31,10 @@ pub(crate) async fn create(client: &Client, args: &BundleCreateArgs) -> Outcome 
         }),
     };
     let contents = format!(
-        "{}\n  {MANIFEST}    what was recorded, and when\n  {SIGNALS}  {} from {start} to {now}\n  {NODES}     {} and what their agents see\n",
+        "{}\n  {MANIFEST}    what was recorded: {} to {}\n  {SIGNALS}  {}\n  {NODES}     {}\n",
         args.file.display(),
+        second(start),
+        second(now),
         text::count(signals.len() as u64, "signal"),
         text::count(nodes.items.len() as u64, "node"),
     );
@@ -44,6 +46,10 @@ pub(crate) async fn create(client: &Client, args: &BundleCreateArgs) -> Outcome 
     Ok(Exit::Ok)
 }
 
+fn second(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// The signals since `start` as lines of JSON, oldest first.
 async fn signals(
     client: &Client,
@@ -52,6 +58,7 @@ async fn signals(
 ) -> Result<Vec<String>, Failure> {
     let mut filters = vec![("since", start.to_string())];
     filters.extend(args.node.clone().map(|node| ("node", node)));
+    filters.extend(args.cgroup.clone().map(|path| ("cgroup", path)));
     let mut pages = Pages::new(client, filters);
     let mut lines = Vec::new();
     while let Some(page) = pages.next(usize::MAX).await? {

@@ -14,6 +14,8 @@ mod section;
 
 /// Lines that one incident may take without `-o wide`: one screen of a usual terminal.
 const SCREEN_LINES: usize = 40;
+/// Facts that are told however small the screen.
+const MIN_FACTS: usize = 4;
 /// Other incidents named below the one that is told.
 const MAX_OTHERS: usize = 5;
 
@@ -74,7 +76,7 @@ fn tell(incident: &Incident, page: &Page) -> String {
     if page.wide {
         return tell_all(incident, page);
     }
-    let mut sections = story(incident, page);
+    let mut sections = story(incident);
     let head = head(incident, page);
     let more = format!("`inquest incident show {}`", incident.id);
     section::fit(
@@ -86,7 +88,7 @@ fn tell(incident: &Incident, page: &Page) -> String {
 }
 
 fn tell_all(incident: &Incident, page: &Page) -> String {
-    let mut sections = story(incident, page);
+    let mut sections = story(incident);
     sections.extend(details(incident));
     head(incident, page) + &section::render(&sections, None, page)
 }
@@ -123,16 +125,18 @@ fn head(incident: &Incident, page: &Page) -> String {
 }
 
 /// What every reader wants to know, in the order in which they want it.
-fn story(incident: &Incident, page: &Page) -> Vec<Section> {
+fn story(incident: &Incident) -> Vec<Section> {
     vec![
-        Section::new("What happened", [Item::plain(&incident.headline)]),
+        Section::new("What happened", [Item::plain(&incident.headline)]).stays_apart(),
         Section::new("Why", [Item::plain(&incident.explanation)]).joined(),
         Section::new("Chain", chain(&incident.chain)),
-        Section::new("Evidence", incident.evidence.iter().map(fact)).shrinks_first(),
+        Section::new("Evidence", incident.evidence.iter().map(fact))
+            .shrinks_first()
+            .keeps(MIN_FACTS),
         Section::new("Ruled out", incident.ruled_out.iter().map(ruled_out)),
         Section::new("Not seen", or_nothing(&incident.coverage)),
         Section::new("What to do", numbered(&incident.remediation)),
-        analysis::section(incident.analysis.as_ref(), page),
+        analysis::section(incident.analysis.as_ref()).stays_apart(),
     ]
 }
 

@@ -3,13 +3,13 @@
 
 use inquest_api::incident::{Analysis, AnalysisState};
 
+use super::cited;
 use super::section::{Item, Section};
-use super::{Page, cited};
 
 /// Title of the section; the engine's own sections come before it.
 const TITLE: &str = "By a model";
 
-pub(super) fn section(analysis: Option<&Analysis>, _page: &Page) -> Section {
+pub(super) fn section(analysis: Option<&Analysis>) -> Section {
     let Some(analysis) = analysis else {
         let off = "off: no model is configured, and nothing above needs one";
         return Section::new(TITLE, [Item::plain(off).faint()]);

@@ -49,6 +49,8 @@ pub(crate) struct Section {
     hidden: usize,
     /// No blank line above.
     joined: bool,
+    /// Keeps its blank line whatever the room.
+    stays_apart: bool,
     /// Items that stay whatever the room.
     keeps: usize,
     shrinks_first: bool,
@@ -62,6 +64,7 @@ impl Section {
             items: items.into_iter().collect(),
             hidden: 0,
             joined: false,
+            stays_apart: false,
             keeps: 1,
             shrinks_first: false,
         }
@@ -71,6 +74,13 @@ impl Section {
     #[must_use]
     pub(crate) fn joined(mut self) -> Self {
         self.joined = true;
+        self
+    }
+
+    /// Keeps its blank line whatever the room.
+    #[must_use]
+    pub(crate) fn stays_apart(mut self) -> Self {
+        self.stays_apart = true;
         self
     }
 
@@ -143,11 +153,21 @@ fn lay_out(item: &Item, label_width: usize, room: usize) -> Vec<String> {
         .collect()
 }
 
-/// Takes items out until the sections fit into `lines`, or nothing more can go.
+/// Makes the sections fit into `lines`, as far as that goes.
 ///
-/// Sections that shrink first go down to their minimum; then always the tallest.
+/// Blank lines go first, facts last: those of sections that shrink first go down to their minimum,
+/// then always those of the tallest.
 pub(crate) fn fit(sections: &mut [Section], lines: usize, page: &Page) {
-    while sections.iter().map(|s| s.height(page)).sum::<usize>() > lines {
+    let height = |sections: &[Section]| sections.iter().map(|s| s.height(page)).sum::<usize>();
+    for index in 0..sections.len() {
+        if height(sections) <= lines {
+            return;
+        }
+        if let Some(section) = sections.get_mut(index).filter(|s| !s.stays_apart) {
+            section.joined = true;
+        }
+    }
+    while height(sections) > lines {
         let tallest = sections
             .iter_mut()
             .filter(|section| section.can_shrink())
@@ -201,6 +221,20 @@ mod tests {
     }
 
     #[test]
+    fn gives_up_blank_lines_before_facts() {
+        let mut sections = [
+            Section::new("Chain", items(3)),
+            Section::new("Evidence", items(3)),
+            Section::new("By a model", items(1)).stays_apart(),
+        ];
+        fit(&mut sections, 8, &page());
+        let text = render(&sections, None, &page());
+        assert!(!text.contains("more"), "{text}");
+        assert!(text.ends_with("\n\nBy a model     e1  fact 1\n"), "{text}");
+        assert_eq!(text.lines().count(), 8, "{text}");
+    }
+
+    #[test]
     fn counts_what_does_not_fit_and_says_how_to_see_it() {
         let mut sections = [
             Section::new("Why", [Item::plain("because")]),
@@ -210,7 +244,7 @@ mod tests {
         let text = render(&sections, Some("`inquest incident show x`"), &page());
         assert_eq!(text.lines().count(), 8, "{text}");
         assert!(
-            text.ends_with("… 16 more: `inquest incident show x`\n"),
+            text.ends_with("… 14 more: `inquest incident show x`\n"),
             "{text}"
         );
     }
