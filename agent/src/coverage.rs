@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use inquest_proto::v1;
 use inquest_proto::v1::coverage_gap::Reason;
@@ -14,6 +15,9 @@ const FILE_NAME: &str = "coverage";
 const MAGIC: [u8; 4] = *b"IQW1";
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
+/// What the kernel may not have written back when the power went: it does so after 30 s, looking every
+/// 5 s. What was spooled in that time may be gone, so the gap begins that much earlier.
+const POWER_CUT_MARGIN: Duration = Duration::from_mins(1);
 /// Magic, state, watermark in nanoseconds, length of the boot id, boot id, CRC-32.
 const FIXED_LEN: usize = 4 + 1 + 8 + 1 + 4;
 
@@ -104,9 +108,19 @@ impl Previous {
             Self::Unknown => (None, Reason::AgentRestarted),
             Self::Watched {
                 until,
+                stopped,
                 boot_id: previous,
-                ..
-            } if previous != boot_id => (Some(*until), Reason::NodeRebooted),
+            } if previous != boot_id => {
+                let margin = if *stopped {
+                    Duration::ZERO
+                } else {
+                    POWER_CUT_MARGIN
+                };
+                (
+                    Some(until.checked_sub(margin).unwrap_or(*until)),
+                    Reason::NodeRebooted,
+                )
+            }
             Self::Watched {
                 until,
                 stopped: true,
@@ -199,16 +213,27 @@ mod tests {
     #[test]
     fn a_gap_says_since_when_and_why() {
         for (boot_id, stop, attached, expected) in [
-            ("boot-b", false, 20, (Some(10), 20, Reason::AgentRestarted)),
-            ("boot-b", true, 20, (Some(10), 20, Reason::AgentStopped)),
-            ("boot-a", false, 20, (Some(10), 20, Reason::NodeRebooted)),
-            ("boot-a", true, 20, (Some(10), 20, Reason::NodeRebooted)),
-            ("boot-b", false, 7, (Some(7), 7, Reason::AgentRestarted)),
+            (
+                "boot-b",
+                false,
+                900,
+                (Some(500), 900, Reason::AgentRestarted),
+            ),
+            ("boot-b", true, 900, (Some(500), 900, Reason::AgentStopped)),
+            ("boot-a", true, 900, (Some(500), 900, Reason::NodeRebooted)),
+            // Without a clean stop, what was spooled last may not have reached the disk.
+            ("boot-a", false, 900, (Some(440), 900, Reason::NodeRebooted)),
+            (
+                "boot-b",
+                false,
+                400,
+                (Some(400), 400, Reason::AgentRestarted),
+            ),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let (mut coverage, _) = Coverage::open(dir.path(), boot_id).unwrap();
-            coverage.advance(at(11)).unwrap();
-            coverage.advance(at(10)).unwrap();
+            coverage.advance(at(501)).unwrap();
+            coverage.advance(at(500)).unwrap();
             if stop {
                 coverage.mark_stopped().unwrap();
             }

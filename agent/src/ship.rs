@@ -112,3 +112,105 @@ pub fn new_start_id() -> Result<u64, getrandom::Error> {
 pub fn observe(signal: v1::Signal) -> Observed {
     Observed::Signal(Box::new(signal))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use inquest_proto::v1::loss::Stage;
+
+    use super::*;
+    use crate::coverage::Previous;
+    use crate::spool::{MAX_BATCH_LEN, Spool, read_unsettled};
+
+    const START_ID: u64 = 0xa;
+
+    fn intake(dir: &Path) -> Intake {
+        let lost = LossTotal::default();
+        let spool = Spool::open(&dir.join("spool"), START_ID, 64 << 20, lost.clone()).unwrap();
+        Intake {
+            batcher: Batcher::new(START_ID),
+            spool: SharedSpool::new(spool),
+            coverage: Coverage::open(dir, "boot-a").unwrap().0,
+            lost,
+            metrics: ShipMetrics::default(),
+        }
+    }
+
+    fn spooled(dir: &Path) -> Vec<v1::SignalBatch> {
+        read_unsettled(&dir.join("spool")).unwrap()
+    }
+
+    fn watermark(dir: &Path) -> Option<i64> {
+        match Coverage::open(dir, "boot-a").unwrap().1 {
+            Previous::Watched { until, .. } => Some(until.as_second()),
+            Previous::Nothing | Previous::Unknown => None,
+        }
+    }
+
+    fn at(second: i64) -> Observed {
+        Observed::Watermark(Timestamp::from_second(second).unwrap())
+    }
+
+    fn signal() -> Observed {
+        observe(v1::Signal::default())
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_one_batch_and_all_of_it_is_spooled_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, receiver) = mpsc::channel(MAX_OBSERVED);
+        let loss = v1::Loss {
+            stage: Stage::Queue as i32,
+            reason: "full".into(),
+            count: 3,
+        };
+        for one in [signal(), Observed::Loss(loss.clone()), signal()] {
+            sender.send(one).await.unwrap();
+        }
+        drop(sender);
+        let intake = intake(dir.path());
+        let (metrics, lost) = (intake.metrics.clone(), intake.lost.clone());
+        intake.run(receiver).await;
+        let batches = spooled(dir.path());
+        assert_eq!(batches.len(), 1);
+        assert_eq!((batches[0].start_id, batches[0].sequence), (START_ID, 1));
+        assert_eq!(batches[0].signals[1].id, "000000000000000a-2");
+        assert_eq!(batches[0].lost, std::slice::from_ref(&loss));
+        assert_eq!(metrics.received.get(), 2);
+        assert_eq!(lost.snapshot().to_wire(), [loss]);
+    }
+
+    #[test]
+    fn the_watermark_follows_what_is_spooled_and_never_runs_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut intake = intake(dir.path());
+        intake.take(signal());
+        assert_eq!(
+            (spooled(dir.path()).len(), watermark(dir.path())),
+            (0, None)
+        );
+        intake.take(at(5));
+        assert_eq!(
+            (spooled(dir.path()).len(), watermark(dir.path())),
+            (1, Some(5))
+        );
+    }
+
+    #[test]
+    fn the_watermark_stays_while_batches_are_in_memory_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut intake = intake(dir.path());
+        intake.take(at(5));
+        // The first segment is full, and with its directory gone there can be no second.
+        let node = "x".repeat(MAX_BATCH_LEN - 100);
+        intake.take(observe(v1::Signal {
+            node,
+            ..Default::default()
+        }));
+        std::fs::rename(dir.path().join("spool"), dir.path().join("away")).unwrap();
+        intake.take(signal());
+        intake.take(at(6));
+        assert_eq!(watermark(dir.path()), Some(5));
+    }
+}

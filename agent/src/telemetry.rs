@@ -68,16 +68,22 @@ pub fn parse_level(level: &str) -> Result<EnvFilter, SetLevelError> {
     EnvFilter::try_new(level).map_err(|error| SetLevelError::Parse(level.to_owned(), error))
 }
 
-/// Displays an error and each of its causes, separated by `: `.
+/// Displays an error and each of its causes, separated by `: `. A cause that only repeats the words
+/// before it, as errors of connections do, is left out.
 #[derive(Debug)]
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)?;
+        let mut said = self.0.to_string();
+        formatter.write_str(&said)?;
         let mut source = self.0.source();
         while let Some(cause) = source {
-            write!(formatter, ": {cause}")?;
+            let words = cause.to_string();
+            if words != said {
+                write!(formatter, ": {words}")?;
+            }
+            said = words;
             source = cause.source();
         }
         Ok(())
@@ -97,6 +103,15 @@ mod tests {
         ] {
             assert_eq!(parse_level(level).is_ok(), ok, "{level}");
         }
+    }
+
+    #[test]
+    fn a_cause_that_repeats_its_error_is_said_once() {
+        #[derive(Debug, Error)]
+        #[error("tcp connect error")]
+        struct Repeats(#[source] Box<dyn Error>);
+        let error = Repeats(Box::new(Repeats("refused".into())));
+        assert_eq!(ErrorChain(&error).to_string(), "tcp connect error: refused");
     }
 
     #[test]

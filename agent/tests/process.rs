@@ -10,17 +10,27 @@ mod process;
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
     use std::path::Path;
+    use std::process::Command;
     use std::time::Duration;
 
     use inquest_agent::loss::LossTotal;
     use inquest_agent::spool::{Spool, read_unsettled};
     use inquest_proto::v1;
+    use inquest_proto::v1::coverage_gap::Reason;
+    use inquest_proto::v1::probe_status::State;
+    use inquest_proto::v1::signal::Body;
+    use jiff::Timestamp;
     use rustix::process::Signal;
     use tokio::time::{Instant, sleep};
 
     use super::aggregator::{Aggregator, Behavior};
-    use super::process::{Agent, DEADLINE, run};
+    use super::process::{Agent, DEADLINE, command, run};
+
+    /// A user without any privileges.
+    const NOBODY: u32 = 65534;
 
     /// Leaves batches in a state directory, as an agent that died before it could send them.
     fn leave_batches(state_dir: &Path, count: usize) -> Vec<String> {
@@ -301,5 +311,99 @@ mod tests {
             413
         );
         assert_eq!(agent.get("/nonsense").await.status, 404);
+    }
+
+    #[tokio::test]
+    async fn without_privileges_it_serves_and_says_what_it_does_not_see() {
+        if !rustix::process::geteuid().is_root() {
+            return testkit::skip("giving privileges up needs root");
+        }
+        let aggregator = Aggregator::start(Behavior::default());
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut command = readable_copy(dir.path());
+        command.uid(NOBODY).gid(NOBODY);
+        let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
+        agent.logged("this node is not watched").await;
+        agent.logged("connected to the aggregator").await;
+        assert_eq!(agent.get("/readyz").await.status, 200);
+        let status = agent.get("/status").await.body;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        for probe in status["probes"].as_array().unwrap() {
+            assert_eq!(probe["state"], "missing", "{probe}");
+            assert!(!probe["why"].as_str().unwrap().is_empty(), "{probe}");
+            assert!(!probe["without"].as_str().unwrap().is_empty(), "{probe}");
+        }
+        let all_missing = |status: &v1::NodeStatus| {
+            !status.probes.is_empty()
+                && status
+                    .probes
+                    .iter()
+                    .all(|probe| probe.state() == State::Missing)
+        };
+        eventually("it is told", || {
+            aggregator.store().statuses.iter().any(all_missing)
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_time_between_two_agents_is_told_as_not_watched() {
+        let aggregator = Aggregator::start(Behavior::default());
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = dir.path().join("state");
+        let mut expected = Vec::new();
+        for (end, reason) in [
+            (Signal::KILL, Reason::AgentRestarted),
+            (Signal::TERM, Reason::AgentStopped),
+            (Signal::KILL, Reason::AgentRestarted),
+        ] {
+            let mut agent = Agent::watch(command(), &state_dir, &aggregator.url());
+            agent.logged("running").await;
+            if agent.log().contains("this node is not watched") {
+                return testkit::skip("no probe can be attached here");
+            }
+            let gaps = || gaps(&aggregator);
+            eventually("the gap before is told", || gaps().len() == expected.len()).await;
+            let (file, running) = (state_dir.join("coverage"), Timestamp::now());
+            eventually("the watermark moves", || {
+                let modified = fs::metadata(&file).and_then(|file| file.modified());
+                modified.is_ok_and(|at| Timestamp::try_from(at).unwrap() > running)
+            })
+            .await;
+            agent.signal(end);
+            agent.ended().await;
+            expected.push((Timestamp::now(), reason));
+        }
+        for ((ended, reason), gap) in expected.iter().zip(gaps(&aggregator)) {
+            let [start, end] = [gap.start, gap.end].map(Option::unwrap);
+            assert!(start.seconds <= ended.as_second() && ended.as_second() <= end.seconds);
+            assert_eq!(gap.reason(), *reason);
+        }
+    }
+
+    fn gaps(aggregator: &Aggregator) -> Vec<v1::CoverageGap> {
+        let store = aggregator.store();
+        let bodies = store
+            .batches
+            .iter()
+            .flat_map(|batch| &batch.signals)
+            .map(|it| &it.body);
+        bodies
+            .filter_map(|body| match body {
+                Some(Body::CoverageGap(gap)) => Some(*gap),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Copies the binary to where anybody may run it, and returns the command for that copy.
+    fn readable_copy(dir: &Path) -> Command {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let copy = dir.join("inquest-agent");
+        fs::copy(command().get_program(), &copy).unwrap();
+        let mut command = Command::new(copy);
+        command.env_clear();
+        command
     }
 }

@@ -10,7 +10,7 @@ pub enum SessionError {
     /// No connection.
     #[error("failed to connect to the aggregator")]
     Connect(#[source] tonic::transport::Error),
-    /// The aggregator answered Hello with a status.
+    /// The aggregator wants none of this agent.
     #[error("the aggregator refused this agent: {}", describe(.0))]
     Refused(Status),
     /// The aggregator says that it does not speak this agent's protocol.
@@ -25,7 +25,7 @@ pub enum SessionError {
     /// The aggregator expected another sequence; the next Welcome tells which.
     #[error("the aggregator expected another batch: {}", .0.message())]
     Position(Status),
-    /// The open stream broke.
+    /// The stream broke, before or after Welcome.
     #[error("the stream to the aggregator broke: {}", describe(.0))]
     Broken(Status),
     /// The aggregator ended the stream in good order.
@@ -38,8 +38,11 @@ impl SessionError {
     pub fn greeting(status: Status) -> Self {
         match status.code() {
             Code::FailedPrecondition => Self::ProtocolRefused(status),
-            Code::Unavailable | Code::Unknown | Code::Cancelled => Self::Broken(status),
-            _ => Self::Refused(status),
+            Code::InvalidArgument
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::Unimplemented => Self::Refused(status),
+            _ => Self::Broken(status),
         }
     }
 
@@ -117,6 +120,7 @@ mod tests {
             (Status::invalid_argument("empty agent_id"), "refused"),
             (Status::permission_denied("who are you"), "refused"),
             (Status::unavailable("shutting down"), "broken"),
+            (Status::internal("h2 protocol error"), "broken"),
         ] {
             assert_eq!(SessionError::greeting(status).kind(), kind);
         }

@@ -364,7 +364,7 @@ impl Stream {
         warn!(
             aggregator = %self.parts.aggregator.uri(),
             error = %ErrorChain(error),
-            retry_in = ?wait,
+            retry_in_ms = wait.as_millis() as u64,
             next_step = error.next_step(),
             "not connected to the aggregator"
         );

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use super::record::{self, HEADER_LEN, Header};
 
 const EXTENSION: &str = "segment";
+/// Bytes looked through at a time for the end of damage.
+const SEARCH_LEN: usize = 256 << 10;
 
 /// A segment file, open, with the length up to which it holds records.
 #[derive(Debug)]
@@ -169,10 +171,46 @@ impl Segment {
         std::fs::remove_file(&self.path)
     }
 
-    /// Finds the next intact header at or after `from`, else the end.
+    /// Finds the next intact header at or after `from`, else the end. Reads piece by piece: how much
+    /// is damaged is not bounded.
     fn find_header(&self, from: u64) -> io::Result<u64> {
-        let mut rest = vec![0; self.len.saturating_sub(from) as usize];
-        self.file.read_exact_at(&mut rest, from)?;
-        Ok(record::find_header(&rest).map_or(self.len, |at| from + at as u64))
+        let mut from = from;
+        while from + HEADER_LEN as u64 <= self.len {
+            let mut piece = vec![0; SEARCH_LEN.min((self.len - from) as usize)];
+            self.file.read_exact_at(&mut piece, from)?;
+            if let Some(at) = record::find_header(&piece) {
+                return Ok(from + at as u64);
+            }
+            // A header may begin in the last bytes of this piece and end in the next.
+            from += (piece.len() - (HEADER_LEN - 1)) as u64;
+        }
+        Ok(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn finds_the_record_behind_damage_of_any_length(len in 0..3 * SEARCH_LEN) {
+            let dir = tempfile::tempdir().unwrap();
+            let frame = Header::try_new(1, 2, 3, b"payload").unwrap().frame(b"payload");
+            let mut segment = Segment::create(dir.path(), 1).unwrap();
+            segment.append(&[vec![0x49; len], frame].concat()).unwrap();
+            let mut offset = 0;
+            if let Step::Damaged { end, .. } = segment.step(0).unwrap() {
+                prop_assert_eq!(end, len as u64);
+                offset = end;
+            }
+            let step = segment.step(offset).unwrap();
+            let intact = matches!(step, Step::Record { header, .. } if header.sequence == 2);
+            prop_assert!(intact, "{:?}", segment.step(offset));
+        }
     }
 }

@@ -46,19 +46,21 @@ impl Agent {
     /// Starts an agent with a state directory, an aggregator and an admin port of its own; no probe
     /// is attached, so that only the test decides what it ships.
     pub(crate) fn start(state_dir: &Path, aggregator: &str) -> Self {
-        Self::spawn(command(), state_dir, aggregator)
+        let names: Vec<_> = inquest_agent::probes::names().collect();
+        Self::spawn(command(), state_dir, aggregator, &names.join(", "))
     }
 
-    /// Starts one from a prepared command.
-    pub(crate) fn spawn(mut command: Command, state_dir: &Path, aggregator: &str) -> Self {
+    /// Starts one that attaches its probes, from a prepared command.
+    pub(crate) fn watch(command: Command, state_dir: &Path, aggregator: &str) -> Self {
+        Self::spawn(command, state_dir, aggregator, "")
+    }
+
+    fn spawn(mut command: Command, state_dir: &Path, aggregator: &str, disabled: &str) -> Self {
         let config = state_dir.with_extension("yaml");
         let yaml = format!(
             "aggregator: {aggregator}\nadmin_listen: 127.0.0.1:0\nstate_dir: {}\n\
-             node_name: node-a\nprobes: {{disabled: [{}]}}\nlog: {{format: json}}\n",
+             node_name: node-a\nprobes: {{disabled: [{disabled}]}}\nlog: {{format: json}}\n",
             state_dir.display(),
-            inquest_agent::probes::names()
-                .collect::<Vec<_>>()
-                .join(", "),
         );
         std::fs::write(&config, yaml).unwrap();
         let command = command.arg("--config").arg(config).stderr(Stdio::piped());
