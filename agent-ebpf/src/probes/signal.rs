@@ -11,7 +11,7 @@ use aya_ebpf::{
 use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, SignalOrigin, SignalSource};
 
 use crate::{
-    kernel_read::{Address, Arguments, TaskPtr, TracepointFields, read, read_known},
+    kernel_read::{Address, Arguments, TaskPtr, TracepointFields, layout, read},
     maps::{LAYOUT, OOM_VICTIMS, ORIGINS, origin_key},
 };
 
@@ -57,8 +57,10 @@ const SI_KERNEL: i32 = 0x80;
 struct Raised {
     signal: u32,
     code: i32,
-    /// `None` when the hook does not tell.
-    fault_address: Option<u64>,
+    /// The hook tells `fault_address`. Not an `Option`: what `None` leaves unset on the stack, the verifier
+    /// of 5.10 refuses to see copied.
+    has_fault_address: bool,
+    fault_address: u64,
 }
 
 /// To whom a signal goes, as far as the hook tells.
@@ -88,11 +90,10 @@ pub(crate) fn signal_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[tracepoint(category = "signal", name = "signal_generate")]
 pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
     let fields = TracepointFields::of(&ctx);
-    let raised = Raised {
-        signal: fields.get(&LAYOUT.tracepoint.signal_generate_sig),
-        code: fields.get(&LAYOUT.tracepoint.signal_generate_code),
-        fault_address: None,
-    };
+    let raised = Raised::without_info(
+        fields.get(&LAYOUT.tracepoint.signal_generate_sig),
+        fields.get(&LAYOUT.tracepoint.signal_generate_code),
+    );
     let result = fields.get(&LAYOUT.tracepoint.signal_generate_result);
     if !is_watched(raised.signal, result) {
         return 0;
@@ -169,18 +170,25 @@ impl Raised {
     /// Returns `signal` with what the kernel tells at `info`.
     #[inline(always)]
     fn new(signal: u32, info: Address) -> Self {
-        let (code, fault_address) = match info {
-            SEND_SIG_NOINFO => (SI_USER, None),
-            SEND_SIG_PRIV => (SI_KERNEL, None),
-            info => (
-                read(info, &LAYOUT.signal.code),
-                read_known(info, &LAYOUT.signal.fault_address),
-            ),
-        };
+        match info {
+            SEND_SIG_NOINFO => Self::without_info(signal, SI_USER),
+            SEND_SIG_PRIV => Self::without_info(signal, SI_KERNEL),
+            info => Self {
+                signal,
+                code: read(info, &LAYOUT.signal.code),
+                has_fault_address: layout(&LAYOUT.signal.fault_address).get().is_some(),
+                fault_address: read(info, &LAYOUT.signal.fault_address),
+            },
+        }
+    }
+
+    #[inline(always)]
+    fn without_info(signal: u32, code: i32) -> Self {
         Self {
             signal,
             code,
-            fault_address,
+            has_fault_address: false,
+            fault_address: 0,
         }
     }
 
@@ -192,9 +200,10 @@ impl Raised {
         if matches!(self.code, SI_USER | SI_QUEUE | SI_TKILL) {
             SignalSource::USER
         } else if faults && self.code > 0 && self.code < SI_KERNEL {
-            match self.fault_address {
-                Some(_) => SignalSource::FAULT_AT_ADDRESS,
-                None => SignalSource::FAULT,
+            if self.has_fault_address {
+                SignalSource::FAULT_AT_ADDRESS
+            } else {
+                SignalSource::FAULT
             }
         } else if faults && self.code == SI_KERNEL && current.pid() == target.pid {
             // x86 reports a general protection fault so: raised in the target, without an address.
@@ -211,7 +220,7 @@ impl Raised {
             // SAFETY: the helper has no preconditions.
             ktime_ns: unsafe { bpf_ktime_get_ns() },
             target_start_ktime_ns: target.start_ktime_ns,
-            fault_address: self.fault_address.unwrap_or(0),
+            fault_address: self.fault_address,
             source,
             signal: self.signal,
             code: self.code,

@@ -81,11 +81,15 @@ pub(super) fn describe(error: &AttachError) -> String {
     }
 }
 
+/// What the verifier ends its log with: statistics.
+const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+
 /// Returns the verifier's last line that is not its statistics.
 fn verdict(log: &str) -> Option<&str> {
-    log.lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty() && !line.starts_with("processed "))
+    log.lines().map(str::trim).rfind(|line| {
+        let is_statistics = STATISTICS.iter().any(|start| line.starts_with(start));
+        !line.is_empty() && !is_statistics
+    })
 }
 
 /// Returns what stands in the way before the kernel is even asked.
@@ -137,7 +141,7 @@ mod tests {
     #[test]
     fn takes_the_verdict_from_a_verifier_log() {
         let log = "0: R1=ctx()\n; let x\n5: (79) r1 = *(u64 *)(r1 +64)\nR1 invalid mem access 'scalar'\n\
-                   processed 6 insns (limit 1000000)\n";
+                   verification time 96 usec\nstack depth 272+0\nprocessed 6 insns (limit 1000000)\n";
         assert_eq!(verdict(log), Some("R1 invalid mem access 'scalar'"));
         assert_eq!(verdict(""), None);
     }
