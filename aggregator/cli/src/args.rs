@@ -12,6 +12,9 @@ use self::duration::Span;
 mod duration;
 mod examples;
 
+/// Where an aggregator with a default configuration answers.
+pub(crate) const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
+
 /// The command line and the name it was called by.
 pub(crate) struct Invocation {
     pub cli: Cli,
@@ -45,7 +48,8 @@ pub(crate) struct Global {
         global = true,
         value_name = "URL",
         env = "INQUEST_AGGREGATOR",
-        default_value = "http://127.0.0.1:7700",
+        hide_env_values = true,
+        default_value = DEFAULT_AGGREGATOR,
         help_heading = "Global options"
     )]
     pub aggregator: String,

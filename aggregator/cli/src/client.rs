@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use crate::args::Global;
+use crate::args::{DEFAULT_AGGREGATOR, Global};
 use crate::failure::{Exit, Failure};
 
 /// Largest answer read: a full page of 1,000 incidents is far below it.
@@ -141,7 +141,11 @@ impl Client {
                 problem.request_id
             ),
         };
-        Failure::new(problem.title, problem.detail, next).exit(exit)
+        let what = match exit {
+            Exit::NotFound => problem.title.to_lowercase(),
+            _ => format!("the aggregator refused: {}", problem.title.to_lowercase()),
+        };
+        Failure::new(what, problem.detail, next).exit(exit)
     }
 }
 
@@ -167,8 +171,13 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Reads an address; one without a scheme is http.
+/// Reads an address; one without a scheme is http, an empty one, as of an empty variable, the default.
 fn parse_base(text: &str) -> Result<Url, Failure> {
+    let text = if text.is_empty() {
+        DEFAULT_AGGREGATOR
+    } else {
+        text
+    };
     let full = if text.contains("://") {
         text.to_owned()
     } else {
@@ -211,8 +220,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_may_lack_its_scheme() {
+    fn an_address_may_lack_its_scheme_or_be_left_out() {
         for text in [
+            "",
             "10.0.0.7:7700",
             "http://10.0.0.7:7700",
             "localhost:7700/prefix/",
@@ -224,7 +234,6 @@ mod tests {
     #[test]
     fn refuses_an_address_that_is_none_or_holds_a_secret() {
         for text in [
-            "",
             "ftp://x",
             "http://",
             "http://user:secret@x",

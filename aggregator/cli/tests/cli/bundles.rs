@@ -169,3 +169,24 @@ fn what_is_no_bundle_says_so() {
     let error = inquest("analyze /nonexistent").run().failed(1);
     assert!(error.contains("cannot read bundle /nonexistent"), "{error}");
 }
+
+/// A recorded kill: perl grew past the limit of `/shop` in its child `/shop/cart`.
+#[test]
+fn the_recorded_kernel_kill_names_the_limiting_ancestor() {
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/oom-memcg"
+    );
+    let ended = analyze(Path::new(fixture));
+    assert_eq!(ended.stderr, "");
+    assert_eq!(ended.stdout, analyze(Path::new(fixture)).stdout);
+    let report: Report = serde_json::from_str(&ended.stdout).unwrap();
+    let [incident] = report.incidents.as_slice() else {
+        panic!("{report:?}")
+    };
+    assert_eq!(incident.root_cause.cause, "memory-limit-oom");
+    assert_eq!(incident.root_cause.entity.name, "/shop");
+    for words in ["perl[25741]", "/shop/cart", "48 MiB"] {
+        assert!(incident.headline.contains(words), "{}", incident.headline);
+    }
+}

@@ -57,3 +57,12 @@ fn the_version_flag_needs_no_aggregator() {
     let expected = format!("inquest {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(inquest("--version").run().quietly(), expected);
 }
+
+#[test]
+fn the_manual_names_every_command() {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    for command in COMMANDS.iter().filter(|command| !command.is_empty()) {
+        assert!(manual.contains(&format!("`inquest {command}")), "{command}");
+    }
+}

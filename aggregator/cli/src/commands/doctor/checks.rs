@@ -170,10 +170,11 @@ fn probes(node: &Node) -> Vec<Check> {
     let missing = node.probes.iter().filter(|probe| !probe.is_attached());
     let missing: Vec<Check> = missing
         .map(|probe| {
-            let detail = format!(
-                "{}: {}; without it: {}",
-                probe.state, probe.detail, probe.without
-            );
+            let why = match probe.detail.as_str() {
+                "" => probe.state.clone(),
+                detail => format!("{} ({detail})", probe.state),
+            };
+            let detail = format!("{why}; cannot be told: {}", probe.without);
             let next = format!(
                 "see why `{}` is not attached on {}: capabilities, kernel and its BTF",
                 probe.name, node.name
