@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Longest wait for an answer, above the longest long poll that is asked for.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
-/// Signals per page; the most that the aggregator gives.
+/// Items per page; the most that the aggregator gives.
 const PAGE: &str = "1000";
 
 /// Talks to one aggregator over a connection that is kept.
@@ -85,8 +85,25 @@ impl Client {
         Ok(list.items.into_iter().next())
     }
 
-    /// All stored signals that match, newest first, page by page.
+    /// All incidents, newest first.
+    pub async fn incidents(&self) -> anyhow::Result<Vec<Incident>> {
+        self.pages("/api/v1/incidents", &[]).await
+    }
+
+    /// All stored signals that match, newest first.
     pub async fn signals(&self, filter: &[(&str, &str)]) -> anyhow::Result<Vec<v1::Signal>> {
+        let items: Vec<Value> = self.pages("/api/v1/signals", filter).await?;
+        let signals = items.into_iter().map(inquest_api::signal::from_json);
+        signals
+            .collect::<Result<_, _>>()
+            .context("failed to read a signal")
+    }
+
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &[(&str, &str)],
+    ) -> anyhow::Result<Vec<T>> {
         let mut all = Vec::new();
         let mut token = None::<String>;
         loop {
@@ -95,11 +112,8 @@ impl Client {
             if let Some(token) = &token {
                 query.push(("continue", token));
             }
-            let page: List<Value> = self.get("/api/v1/signals", &query).await?;
-            for item in page.items {
-                let signal = inquest_api::signal::from_json(item);
-                all.push(signal.context("failed to read a signal")?);
-            }
+            let page: List<T> = self.get(path, &query).await?;
+            all.extend(page.items);
             token = page.metadata.continue_token;
             if token.is_none() {
                 return Ok(all);

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod binaries;
 pub mod client;
+pub mod crash;
 pub mod demo;
 pub mod host;
 pub mod kernel;

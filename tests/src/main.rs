@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use e2e::{bench, demo, kernel, output, victim};
+use e2e::{bench, crash, demo, kernel, output, victim};
 
 /// Proofs against the real binaries; run them as `cargo xtask demo|bench|test-*`.
 #[derive(Debug, Parser)]
@@ -63,6 +63,16 @@ enum Prove {
         #[command(flatten)]
         report: ReportArgs,
     },
+    /// Kills the daemons at random moments under load, and looks for what was lost or doubled.
+    #[command(after_help = "Examples:
+  cargo xtask test-crash
+  cargo xtask test-crash --rounds 10 --only aggregator --seed 7")]
+    TestCrash {
+        #[command(flatten)]
+        options: crash::Options,
+        #[command(flatten)]
+        report: ReportArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +126,7 @@ async fn prove(what: Prove) -> anyhow::Result<ExitCode> {
             Bench::Idle(options) => bench::idle::run(options, report.json()).await,
         },
         Prove::TestKernel { options, report } => kernel::run(options, report.json()).await,
+        Prove::TestCrash { options, report } => crash::run(options, report.json()).await,
     }
 }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod llm;
 pub mod signal;
 mod skip;
 
