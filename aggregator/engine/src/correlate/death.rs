@@ -20,6 +20,9 @@ pub(crate) const CONTAINER_MARGIN: Duration = Duration::from_secs(10);
 /// Kills by the OOM killer this near to each other come of the same shortage.
 const SHORTAGE_MARGIN: Duration = Duration::from_mins(1);
 
+/// Id of every hierarchy's root cgroup, whose name the kernel keeps empty.
+const ROOT_CGROUP_ID: u64 = 1;
+
 /// A record together with the signal that brought it.
 #[derive(Debug)]
 pub(crate) struct Observed<'a, T> {
@@ -210,6 +213,7 @@ impl<'a> Death<'a> {
         };
         match level.name.as_str() {
             "/" => "/".to_owned(),
+            "" if level.id == ROOT_CGROUP_ID => "/".to_owned(),
             "" => format!("id {}", level.id),
             name => self.level_path(index, name).unwrap_or_else(|| clean(name)),
         }

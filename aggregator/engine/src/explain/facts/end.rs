@@ -7,7 +7,7 @@ use crate::correlate::workload::label;
 use crate::explain::quote::clean;
 use crate::explain::signal_name::signal_name;
 use crate::model::signal::{FatalSignal, SignalOrigin};
-use crate::model::{EvidenceSource, Signal};
+use crate::model::{EntityKind, EvidenceSource, Signal};
 
 /// Words what was recorded of the end itself.
 pub(super) fn facts(death: &Death<'_>) -> impl Iterator<Item = Fact> {
@@ -56,9 +56,14 @@ fn sender(death: &Death<'_>, fatal: Observed<'_, FatalSignal>) -> Fact {
 
 fn exit(death: &Death<'_>) -> Option<Fact> {
     let exit = death.exit?;
+    let workload = death.workload_entity();
+    let place = match workload.kind {
+        EntityKind::Cgroup => format!(" in cgroup {}", workload.name),
+        _ => String::new(),
+    };
     let text = if exit.record.signal == 0 {
         format!(
-            "{} ended by itself with exit code {}",
+            "{}{place} ended by itself with exit code {}",
             death.victim(),
             exit.record.code
         )
@@ -69,7 +74,7 @@ fn exit(death: &Death<'_>) -> Option<Fact> {
             ""
         };
         format!(
-            "{} ended by {}{core}",
+            "{}{place} ended by {}{core}",
             death.victim(),
             signal_name(exit.record.signal)
         )
