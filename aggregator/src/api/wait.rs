@@ -1,0 +1,68 @@
+//! Long polls: a request waits until something new is stored, or its time is up. Must not poll the store
+//! while nothing changed.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{ApiState, error::ApiError};
+
+/// Longest wait that a request may ask for.
+pub(super) const MAX_WAIT: Duration = Duration::from_mins(1);
+
+/// One request's patience.
+#[derive(Debug)]
+pub(super) struct Wait {
+    until: Instant,
+    stop: CancellationToken,
+    waiting: Gauge,
+}
+
+impl Wait {
+    /// Reads `wait=SECONDS`; absent means not at all.
+    pub(super) fn parse(seconds: Option<u64>, state: &ApiState) -> Result<Self, ApiError> {
+        let wait = Duration::from_secs(seconds.unwrap_or(0));
+        if wait > MAX_WAIT {
+            let max = MAX_WAIT.as_secs();
+            return Err(ApiError::invalid(format!(
+                "wait must be within 0..={max} (seconds)"
+            )));
+        }
+        Ok(Self {
+            until: Instant::now() + wait,
+            stop: state.stop.clone(),
+            waiting: state.metrics.api.waiting.clone(),
+        })
+    }
+
+    /// Waits for a change after what `seen` last showed; false when the time is up or the process stops.
+    pub(super) async fn changed<T>(&self, seen: &mut watch::Receiver<T>) -> bool {
+        if self.until <= Instant::now() {
+            return false;
+        }
+        let _counted = Counted::in_gauge(&self.waiting);
+        tokio::select! {
+            changed = seen.changed() => changed.is_ok(),
+            () = tokio::time::sleep_until(self.until) => false,
+            () = self.stop.cancelled() => false,
+        }
+    }
+}
+
+/// One more in a gauge until dropped, which a client that hangs up does at any await.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn in_gauge(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,479 @@
+//! The live view of the nodes: who reports, what their agents can see and what they lost. Must hold no
+//! more per node than its constants allow, whatever an agent sends.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use inquest_api::node::{Gap, Loss, Node, Probe};
+use inquest_engine::model::{
+    Inventory, NodeName, Signal, SignalBody, Timestamp, signal::GapReason,
+};
+use inquest_proto::v1;
+
+use crate::ingest::Session;
+
+/// Most gaps kept per node; the oldest go.
+const MAX_GAPS: usize = 32;
+/// Most kinds of loss kept per node; the closed list has fewer.
+const MAX_LOSSES: usize = 64;
+/// Most probes kept per node; an agent has about ten.
+const MAX_PROBES: usize = 64;
+/// Longest text kept from a status, in bytes.
+const MAX_TEXT_BYTES: usize = 512;
+/// A node about which nothing but the time changed is written this often.
+const WRITE_EVERY: Duration = Duration::from_mins(1);
+
+/// All nodes that ever reported.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    entries: BTreeMap<NodeName, Entry>,
+    /// Names whose stored form is out of date.
+    unwritten: BTreeSet<NodeName>,
+    inventory: Inventory,
+}
+
+#[derive(Debug)]
+struct Entry {
+    node: Node,
+    /// The agent process whose losses are counted.
+    start_id: u64,
+    /// The stream that is open now.
+    session: Option<u64>,
+    written_at: Timestamp,
+}
+
+impl Nodes {
+    /// Continues from what was stored; nobody is connected yet.
+    pub fn restore(stored: Vec<Node>) -> Self {
+        let mut nodes = Self::default();
+        for mut node in stored {
+            node.connected = false;
+            let name = NodeName(node.name.clone());
+            nodes.inventory.nodes.insert(name.clone(), node.coverage());
+            let entry = Entry {
+                node,
+                start_id: 0,
+                session: None,
+                written_at: Timestamp::EPOCH,
+            };
+            nodes.entries.insert(name, entry);
+        }
+        nodes
+    }
+
+    /// What the engine reads.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// All nodes by name.
+    pub fn list(&self) -> Vec<Node> {
+        self.entries
+            .values()
+            .map(|entry| entry.node.clone())
+            .collect()
+    }
+
+    /// Nodes whose stored form is out of date, to be written now.
+    pub fn take_unwritten(&mut self, now: Timestamp) -> Vec<Node> {
+        let names = std::mem::take(&mut self.unwritten);
+        let mut nodes = Vec::new();
+        for name in names {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.written_at = now;
+                nodes.push(entry.node.clone());
+            }
+        }
+        nodes
+    }
+
+    /// An agent opened a stream.
+    pub fn connected(&mut self, session: &Session, now: Timestamp) {
+        self.change(session, now, |entry| {
+            if entry.start_id != session.start_id {
+                entry.start_id = session.start_id;
+                entry.node.lost.retain(|loss| loss.stage == INGEST);
+            }
+            entry.session = Some(session.number);
+            entry.node.connected = true;
+            entry.node.agent_id.clone_from(&session.agent_id);
+            entry.node.agent_version = clean(&session.agent_version);
+            true
+        });
+    }
+
+    /// A stream ended; nothing changes when a newer one has taken over.
+    pub fn disconnected(&mut self, session: &Session) {
+        let Some(entry) = self.entries.get_mut(&session.node) else {
+            return;
+        };
+        if entry.session == Some(session.number) {
+            entry.session = None;
+            entry.node.connected = false;
+            self.unwritten.insert(session.node.clone());
+        }
+    }
+
+    /// An agent told how it is.
+    pub fn reported(&mut self, session: &Session, status: &v1::NodeStatus, now: Timestamp) {
+        self.change(session, now, |entry| {
+            let before = entry.node.clone();
+            entry.node.kernel_release = clean(&status.kernel_release);
+            entry.node.cgroup_version = status.cgroup_version;
+            entry.node.probes = status.probes.iter().take(MAX_PROBES).map(probe).collect();
+            entry.node.spool_bytes = status.spool_bytes;
+            for loss in &status.lost_total {
+                raise(&mut entry.node.lost, loss);
+            }
+            let after = &entry.node;
+            after.probes != before.probes
+                || after.lost != before.lost
+                || after.kernel_release != before.kernel_release
+                || after.cgroup_version != before.cgroup_version
+        });
+    }
+
+    /// A batch that is about to be stored: what was lost before it, refused of it, and the gaps it tells of.
+    pub fn batch(&mut self, session: &Session, batch: &BatchFacts<'_>, now: Timestamp) {
+        self.change(session, now, |entry| {
+            let gaps_before = entry.node.gaps.len();
+            let newest_before = entry.node.gaps.last().cloned();
+            if batch.start_id == entry.start_id {
+                for loss in batch.lost {
+                    add(&mut entry.node.lost, loss);
+                }
+            }
+            for loss in batch.refused {
+                add(&mut entry.node.lost, loss);
+            }
+            for gap in batch.signals.iter().filter_map(gap) {
+                keep_gap(&mut entry.node.gaps, gap);
+            }
+            !batch.lost.is_empty()
+                || !batch.refused.is_empty()
+                || entry.node.gaps.len() != gaps_before
+                || entry.node.gaps.last() != newest_before.as_ref()
+        });
+    }
+
+    /// Changes one node; `change` tells whether more than the time is different.
+    fn change(
+        &mut self,
+        session: &Session,
+        now: Timestamp,
+        change: impl FnOnce(&mut Entry) -> bool,
+    ) {
+        let name = &session.node;
+        let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry {
+            node: unknown_node(&name.0),
+            start_id: 0,
+            session: None,
+            written_at: Timestamp::EPOCH,
+        });
+        entry.node.last_seen_at = now.into();
+        if change(entry) || now.since(entry.written_at) >= WRITE_EVERY {
+            self.unwritten.insert(name.clone());
+        }
+        self.inventory
+            .nodes
+            .insert(name.clone(), entry.node.coverage());
+    }
+}
+
+/// What a batch says about its node.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchFacts<'a> {
+    pub start_id: u64,
+    pub lost: &'a [v1::Loss],
+    pub refused: &'a [v1::Loss],
+    pub signals: &'a [Signal],
+}
+
+/// The stage whose losses are the aggregator's own and outlive an agent process.
+const INGEST: &str = "ingest";
+
+/// A stage as reports and metrics spell it.
+pub fn stage_word(loss: &v1::Loss) -> &'static str {
+    match loss.stage() {
+        v1::loss::Stage::RingBuffer => "ring_buffer",
+        v1::loss::Stage::Decode => "decode",
+        v1::loss::Stage::RateLimit => "rate_limit",
+        v1::loss::Stage::Queue => "queue",
+        v1::loss::Stage::Spool => "spool",
+        v1::loss::Stage::Ingest => INGEST,
+        v1::loss::Stage::Unspecified => "unknown",
+    }
+}
+
+/// Adds to the count of one stage and reason.
+fn add(losses: &mut Vec<Loss>, loss: &v1::Loss) {
+    if let Some(count) = counter(losses, loss) {
+        *count = count.saturating_add(loss.count);
+    }
+}
+
+/// Brings the count of one stage and reason to a total, never down.
+fn raise(losses: &mut Vec<Loss>, total: &v1::Loss) {
+    if let Some(count) = counter(losses, total) {
+        *count = (*count).max(total.count);
+    }
+}
+
+fn counter<'a>(losses: &'a mut Vec<Loss>, loss: &v1::Loss) -> Option<&'a mut u64> {
+    let (stage, reason) = (stage_word(loss), reason_word(&loss.reason));
+    let known = losses
+        .iter()
+        .position(|known| known.stage == stage && known.reason == reason);
+    let index = match known {
+        Some(index) => index,
+        None if losses.len() < MAX_LOSSES => {
+            losses.push(Loss {
+                stage: stage.to_owned(),
+                reason,
+                count: 0,
+            });
+            losses.len() - 1
+        }
+        None => return None,
+    };
+    losses.get_mut(index).map(|loss| &mut loss.count)
+}
+
+/// A reason if it is a word of the form that the protocol asks for, else `other`.
+fn reason_word(reason: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let good = !reason.is_empty() && reason.len() <= 64 && reason.bytes().all(is_word);
+    if good { reason } else { "other" }.to_owned()
+}
+
+fn gap(signal: &Signal) -> Option<Gap> {
+    let SignalBody::CoverageGap { start, end, reason } = signal.body else {
+        return None;
+    };
+    let reason = match reason {
+        GapReason::AgentRestarted => "agent_restarted",
+        GapReason::AgentStopped => "agent_stopped",
+        GapReason::NodeRebooted => "node_rebooted",
+        GapReason::Unknown => "unknown",
+    };
+    Some(Gap {
+        start: start.into(),
+        end: end.into(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Keeps the newest gaps, in order of their end.
+fn keep_gap(gaps: &mut Vec<Gap>, gap: Gap) {
+    if gaps.contains(&gap) {
+        return;
+    }
+    let at = gaps.partition_point(|known| known.end <= gap.end);
+    gaps.insert(at, gap);
+    let surplus = gaps.len().saturating_sub(MAX_GAPS);
+    gaps.drain(..surplus);
+}
+
+fn probe(status: &v1::ProbeStatus) -> Probe {
+    let state = match status.state() {
+        v1::probe_status::State::Attached => "attached",
+        v1::probe_status::State::Missing => "missing",
+        v1::probe_status::State::Disabled => "disabled",
+        v1::probe_status::State::Unspecified => "unknown",
+    };
+    Probe {
+        name: clean(&status.name),
+        state: state.to_owned(),
+        hook: clean(&status.hook),
+        detail: clean(&status.detail),
+        without: clean(&status.without),
+    }
+}
+
+/// Cuts a text to a sane length and drops what a terminal would obey.
+fn clean(text: &str) -> String {
+    let (kept, _) = text.split_at(text.floor_char_boundary(MAX_TEXT_BYTES));
+    kept.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn unknown_node(name: &str) -> Node {
+    Node {
+        name: name.to_owned(),
+        agent_id: String::new(),
+        agent_version: String::new(),
+        kernel_release: String::new(),
+        cgroup_version: 0,
+        connected: false,
+        last_seen_at: Timestamp::EPOCH.into(),
+        probes: Vec::new(),
+        gaps: Vec::new(),
+        lost: Vec::new(),
+        spool_bytes: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inquest_engine::model::{SignalId, Subject};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanos(1_780_000_000_000_000_000);
+
+    fn session(number: u64, start_id: u64) -> Session {
+        Session {
+            number,
+            agent_id: "a1".into(),
+            start_id,
+            node: NodeName("n1".into()),
+            agent_version: "0.1.0".into(),
+        }
+    }
+
+    fn loss(stage: v1::loss::Stage, reason: &str, count: u64) -> v1::Loss {
+        v1::Loss {
+            stage: stage.into(),
+            reason: reason.into(),
+            count,
+        }
+    }
+
+    fn lost(nodes: &Nodes) -> Vec<(String, String, u64)> {
+        let lost = nodes.list().remove(0).lost;
+        lost.into_iter()
+            .map(|l| (l.stage, l.reason, l.count))
+            .collect()
+    }
+
+    fn gap_signal(end: i64) -> Signal {
+        Signal {
+            id: SignalId(end.to_string()),
+            node: NodeName("n1".into()),
+            observed_at: NOW,
+            ktime_ns: 0,
+            subject: Subject::default(),
+            body: SignalBody::CoverageGap {
+                start: Timestamp::EPOCH,
+                end: Timestamp::from_nanos(end),
+                reason: GapReason::AgentRestarted,
+            },
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_older_stream_does_not_disconnect_a_newer_one() {
+        let mut nodes = Nodes::default();
+        nodes.connected(&session(1, 7), NOW);
+        nodes.connected(&session(2, 7), NOW);
+        nodes.disconnected(&session(1, 7));
+        assert!(nodes.list()[0].connected);
+        nodes.disconnected(&session(2, 7));
+        assert!(!nodes.list()[0].connected);
+    }
+
+    #[test]
+    fn losses_in_batches_and_totals_in_statuses_are_not_counted_twice() {
+        let mut nodes = Nodes::default();
+        let session = session(1, 7);
+        nodes.connected(&session, NOW);
+        let lost_before = [loss(v1::loss::Stage::RingBuffer, "bulk_lane", 3)];
+        let facts = BatchFacts {
+            start_id: 7,
+            lost: &lost_before,
+            refused: &[],
+            signals: &[],
+        };
+        nodes.batch(&session, &facts, NOW);
+        let status = v1::NodeStatus {
+            lost_total: vec![loss(v1::loss::Stage::RingBuffer, "bulk_lane", 4)],
+            ..Default::default()
+        };
+        nodes.reported(&session, &status, NOW);
+        nodes.reported(&session, &status, NOW);
+        assert_eq!(
+            lost(&nodes),
+            [("ring_buffer".into(), "bulk_lane".into(), 4)]
+        );
+        assert_eq!(nodes.inventory().nodes[&session.node].lost, 4);
+    }
+
+    #[test]
+    fn a_new_agent_process_counts_from_zero_but_what_ingest_refused_stays() {
+        let mut nodes = Nodes::default();
+        nodes.connected(&session(1, 7), NOW);
+        let facts = BatchFacts {
+            start_id: 7,
+            lost: &[loss(v1::loss::Stage::Queue, "full", 1)],
+            refused: &[loss(v1::loss::Stage::Ingest, "no_id", 2)],
+            signals: &[],
+        };
+        nodes.batch(&session(1, 7), &facts, NOW);
+        nodes.connected(&session(2, 8), NOW);
+        assert_eq!(lost(&nodes), [("ingest".into(), "no_id".into(), 2)]);
+    }
+
+    #[test]
+    fn keeps_the_newest_gaps_in_order_whatever_order_they_come_in() {
+        let mut nodes = Nodes::default();
+        let signals: Vec<_> = (0..100).rev().map(gap_signal).collect();
+        let facts = BatchFacts {
+            start_id: 7,
+            lost: &[],
+            refused: &[],
+            signals: &signals,
+        };
+        nodes.batch(&session(1, 7), &facts, NOW);
+        nodes.batch(&session(1, 7), &facts, NOW);
+        let gaps = nodes.list().remove(0).gaps;
+        let ends: Vec<_> = gaps
+            .iter()
+            .map(|gap| Timestamp::from(gap.end).as_nanos())
+            .collect();
+        assert_eq!(ends, (68..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_hostile_status_is_kept_within_bounds() {
+        let mut nodes = Nodes::default();
+        let status = v1::NodeStatus {
+            kernel_release: "x".repeat(100_000),
+            probes: vec![
+                v1::ProbeStatus {
+                    name: "\u{1b}[31m".into(),
+                    state: 99,
+                    ..Default::default()
+                };
+                1000
+            ],
+            lost_total: (0..1000)
+                .map(|n| loss(v1::loss::Stage::Queue, &format!("r{n}"), 1))
+                .collect(),
+            ..Default::default()
+        };
+        nodes.reported(&session(1, 7), &status, NOW);
+        let node = nodes.list().remove(0);
+        assert_eq!(node.kernel_release.len(), MAX_TEXT_BYTES);
+        assert_eq!(
+            (node.probes.len(), node.lost.len()),
+            (MAX_PROBES, MAX_LOSSES)
+        );
+        assert_eq!(
+            (node.probes[0].name.as_str(), node.probes[0].state.as_str()),
+            ("[31m", "unknown")
+        );
+    }
+
+    #[test]
+    fn a_status_that_only_repeats_is_not_written_at_each_turn() {
+        let mut nodes = Nodes::default();
+        let status = v1::NodeStatus::default();
+        nodes.reported(&session(1, 7), &status, NOW);
+        assert_eq!(nodes.take_unwritten(NOW).len(), 1);
+        nodes.reported(&session(1, 7), &status, NOW.plus(Duration::from_secs(10)));
+        assert_eq!(nodes.take_unwritten(NOW).len(), 0);
+        nodes.reported(&session(1, 7), &status, NOW.plus(WRITE_EVERY));
+        assert_eq!(nodes.take_unwritten(NOW).len(), 1);
+    }
+}

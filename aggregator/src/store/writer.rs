@@ -1,0 +1,144 @@
+//! The one writer: a step is one transaction. Must not be shared.
+
+use std::{path::Path, time::Duration};
+
+use inquest_api::{Analysis, Incident, node::Node};
+use inquest_engine::model::Timestamp;
+use inquest_proto::v1;
+use rusqlite::{Connection, TransactionBehavior};
+use tracing::warn;
+
+use super::{
+    CommitError, Expired, OpenError, Position, compaction::Compaction, incidents, nodes, retention,
+    schema, signals, streams,
+};
+use crate::{config::Retention, telemetry::ErrorChain};
+
+/// Everything that one step changes.
+#[derive(Debug)]
+pub struct Step<'a> {
+    pub now: Timestamp,
+    /// New signals, node names filled in, in the order in which they are numbered.
+    pub signals: &'a [v1::Signal],
+    pub positions: &'a [Position],
+    /// Changed incidents, whole; their `analysis` is not written from here.
+    pub incidents: &'a [Incident],
+    pub analyses: &'a [AnalysisUpdate],
+    pub nodes: &'a [Node],
+}
+
+/// Where the explanation of one incident now stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnalysisUpdate {
+    pub incident_id: String,
+    pub analysis: Analysis,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CommitOutcome {
+    /// The step is in the store.
+    Written { next_signal: u64 },
+    /// It was already: an earlier attempt failed after its commit had become durable.
+    AlreadyThere,
+}
+
+/// What the process continues from.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The least recently moved first.
+    pub positions: Vec<Position>,
+    /// Open, or seen within the time asked for.
+    pub incidents: Vec<Incident>,
+    /// Oldest first.
+    pub signals: Vec<v1::Signal>,
+    pub nodes: Vec<Node>,
+    pub next_signal: u64,
+}
+
+/// How far back a restart reads.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreWindow {
+    pub signals: Duration,
+    pub resolved_incidents: Duration,
+}
+
+/// The writing connection.
+#[derive(Debug)]
+pub struct Writer {
+    connection: Connection,
+    compaction: Compaction,
+}
+
+impl Writer {
+    /// Opens the store, makes it when absent, checks it, and brings its schema up to date.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let connection = schema::open_writer(path)?;
+        let compaction = Compaction::resume(&connection).map_err(|source| OpenError::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            connection,
+            compaction,
+        })
+    }
+
+    /// Reads what the process continues from.
+    pub fn restore(
+        &self,
+        now: Timestamp,
+        window: RestoreWindow,
+    ) -> Result<Restored, rusqlite::Error> {
+        let since = now.minus(window.resolved_incidents);
+        let mut readable = Vec::new();
+        for incident in incidents::recent(&self.connection, since)? {
+            match incident {
+                Ok(incident) => readable.push(incident),
+                Err(error) => {
+                    warn!(error = %ErrorChain(&error), "a stored incident is not readable; not continued");
+                }
+            }
+        }
+        Ok(Restored {
+            positions: streams::all(&self.connection)?,
+            incidents: readable,
+            signals: signals::stored_since(&self.connection, now.minus(window.signals))?,
+            nodes: nodes::all(&self.connection)?,
+            next_signal: signals::next_number(&self.connection)?,
+        })
+    }
+
+    /// Writes one step, all of it or nothing; durable when this returns.
+    pub fn commit(&mut self, step: &Step<'_>) -> Result<CommitOutcome, CommitError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if streams::any_recorded(&transaction, step.positions)? {
+            return Ok(CommitOutcome::AlreadyThere);
+        }
+        let next_signal = signals::append(&transaction, step.signals, step.now)?;
+        streams::record(&transaction, step.positions, step.now)?;
+        incidents::record(&transaction, step.incidents)?;
+        for update in step.analyses {
+            incidents::record_analysis(&transaction, &update.incident_id, &update.analysis)?;
+        }
+        nodes::record(&transaction, step.nodes, step.now)?;
+        transaction.commit()?;
+        Ok(CommitOutcome::Written { next_signal })
+    }
+
+    /// Merges small blocks, a bounded amount; true when there may be more.
+    pub fn compact(&mut self, now: Timestamp) -> Result<bool, CommitError> {
+        self.compaction.merge_next(&mut self.connection, now)
+    }
+
+    /// Removes what is past its time, a bounded amount.
+    pub fn expire(
+        &mut self,
+        retention: &Retention,
+        now: Timestamp,
+    ) -> Result<Expired, CommitError> {
+        retention::expire(&mut self.connection, retention, now)
+    }
+}
