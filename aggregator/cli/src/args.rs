@@ -2,15 +2,25 @@
 //! needs the network.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::bundle::{AnalyzeArgs, BundleCommand, BundleCreateArgs};
 pub(crate) use self::duration::Moment;
 use self::duration::Span;
+pub(crate) use self::incident::{
+    IncidentCommand, IncidentListArgs, IncidentShowArgs, IncidentState,
+};
+pub(crate) use self::output::{ColorWhen, ExitCodeArgs, Format, OutputArgs};
+pub(crate) use self::signal::{SignalCommand, SignalKind, SignalListArgs};
 
+mod bundle;
 mod duration;
 mod examples;
+mod incident;
+mod output;
+mod signal;
 
 /// Where an aggregator with a default configuration answers.
 pub(crate) const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7700";
@@ -73,43 +83,6 @@ pub(crate) struct Global {
     pub color: ColorWhen,
 }
 
-/// When to use color.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum ColorWhen {
-    Auto,
-    Always,
-    Never,
-}
-
-/// How to print what was found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Format {
-    Table,
-    Wide,
-    Json,
-    Yaml,
-    Name,
-}
-
-/// The output options of every command that reads.
-#[derive(Args)]
-pub(crate) struct OutputArgs {
-    /// Print a table, more columns, the API's object, or names only
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    pub output: Format,
-    /// Leave the header line of tables out
-    #[arg(long)]
-    pub no_headers: bool,
-}
-
-/// Ends with 10 when an incident is open.
-#[derive(Args)]
-pub(crate) struct ExitCodeArgs {
-    /// Exit with 10 when an incident shown is open
-    #[arg(long)]
-    pub exit_code: bool,
-}
-
 /// The commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -150,103 +123,6 @@ pub(crate) struct WhyArgs {
     pub exit_code: ExitCodeArgs,
 }
 
-/// `incident …`
-#[derive(Subcommand)]
-pub(crate) enum IncidentCommand {
-    /// List incidents, newest first
-    List(IncidentListArgs),
-    /// Show everything that is known about one incident
-    Show(IncidentShowArgs),
-}
-
-/// `incident list`
-#[derive(Args)]
-pub(crate) struct IncidentListArgs {
-    /// Only incidents in this state
-    #[arg(long)]
-    pub state: Option<IncidentState>,
-    /// Only incidents on this node
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// Only incidents with this root cause, for example memory-limit-oom
-    #[arg(long, value_name = "CAUSE")]
-    pub cause: Option<String>,
-    /// Print at most this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-    #[command(flatten)]
-    pub output: OutputArgs,
-    #[command(flatten)]
-    pub exit_code: ExitCodeArgs,
-}
-
-/// The states of an incident.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum IncidentState {
-    Open,
-    Resolved,
-}
-
-/// `incident show ID`
-#[derive(Args)]
-pub(crate) struct IncidentShowArgs {
-    /// Incident id, as `incident list` prints it
-    pub id: String,
-    #[command(flatten)]
-    pub output: OutputArgs,
-    #[command(flatten)]
-    pub exit_code: ExitCodeArgs,
-}
-
-/// `signal …`
-#[derive(Subcommand)]
-pub(crate) enum SignalCommand {
-    /// List signals, oldest first
-    List(SignalListArgs),
-}
-
-/// `signal list`
-#[derive(Args)]
-pub(crate) struct SignalListArgs {
-    /// Stay and print each new signal as it comes, with --since those before as well
-    #[arg(short, long, conflicts_with_all = ["until", "limit"])]
-    pub follow: bool,
-    /// Only signals of this kind
-    #[arg(long)]
-    pub kind: Option<SignalKind>,
-    /// Only signals of this node
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// Only signals of this cgroup path
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<String>,
-    /// Only signals of this process id
-    #[arg(long, value_name = "PID")]
-    pub pid: Option<u32>,
-    /// Only signals since then: an age such as 15m or an RFC 3339 time
-    #[arg(long, value_name = "WHEN", value_parser = duration::parse_moment)]
-    pub since: Option<Moment>,
-    /// Only signals until then: an age such as 5m or an RFC 3339 time
-    #[arg(long, value_name = "WHEN", value_parser = duration::parse_moment)]
-    pub until: Option<Moment>,
-    /// Print at most this many, the newest
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-/// The kinds of signals.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum SignalKind {
-    OomKill,
-    ProcessExit,
-    ProcessExec,
-    FatalSignal,
-    CoverageGap,
-}
-
 /// `node …`
 #[derive(Subcommand)]
 pub(crate) enum NodeCommand {
@@ -275,43 +151,6 @@ pub(crate) struct StatusArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-/// `analyze BUNDLE`
-#[derive(Args)]
-pub(crate) struct AnalyzeArgs {
-    /// A bundle: a folder or a .tar.gz
-    pub bundle: PathBuf,
-    #[command(flatten)]
-    pub output: OutputArgs,
-    #[command(flatten)]
-    pub exit_code: ExitCodeArgs,
-}
-
-/// `bundle …`
-#[derive(Subcommand)]
-pub(crate) enum BundleCommand {
-    /// Record signals and nodes from the aggregator into a bundle
-    Create(BundleCreateArgs),
-}
-
-/// `bundle create FILE`
-#[derive(Args)]
-pub(crate) struct BundleCreateArgs {
-    /// What to write: an archive when it ends in .tar.gz or .tgz, else a folder
-    pub file: PathBuf,
-    /// How far back to record: an age such as 1h or an RFC 3339 time
-    #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = duration::parse_moment)]
-    pub since: Moment,
-    /// Only signals of this node
-    #[arg(long, value_name = "NAME")]
-    pub node: Option<String>,
-    /// Only signals of this cgroup path
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<String>,
-    /// Name of the cluster or machine, kept in the bundle
-    #[arg(long, value_name = "NAME")]
-    pub cluster: Option<String>,
 }
 
 /// `version`

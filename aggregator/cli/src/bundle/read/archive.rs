@@ -113,3 +113,21 @@ impl<R: Read> Read for Bounded<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bomb_ends_with_an_error_rather_than_early() {
+        let read = |left| {
+            let mut bounded = Bounded {
+                inner: &b"0123456789"[..],
+                left,
+            };
+            bounded.read_to_end(&mut Vec::new())
+        };
+        assert_eq!(read(10).unwrap(), 10);
+        assert_eq!(read(9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}
