@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 use tar::{Builder, Header};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use crate::failure::{Exit, Failure};
 
+/// Beginning of the names under which a bundle is prepared.
+const STAGING: &str = ".inquest-bundle-";
 /// Endings of archives that are not written here.
 const OTHER_ARCHIVES: [&str; 6] = [".tar", ".gz", ".zip", ".bz2", ".xz", ".zst"];
 
@@ -44,7 +46,8 @@ impl Writer {
             ));
         }
         let staging = tempfile::Builder::new()
-            .prefix(".inquest-bundle-")
+            .prefix(STAGING)
+            .permissions(usual(0o777))
             .tempdir_in(parent(target))
             .map_err(|error| failure(target, error))?;
         Ok(Self {
@@ -103,12 +106,15 @@ impl Writer {
         fs::rename(self.staging.path(), &self.target)?;
         // It has its name; there is nothing left to remove.
         drop(self.staging.keep());
-        make_readable(&self.target)
+        Ok(())
     }
 
     /// Packs with fixed times, owners and modes: the same content gives the same bytes.
     fn name_archive(self) -> io::Result<()> {
-        let packed = NamedTempFile::new_in(parent(&self.target))?;
+        let packed = tempfile::Builder::new()
+            .prefix(STAGING)
+            .permissions(usual(0o666))
+            .tempfile_in(parent(&self.target))?;
         let gzip = GzBuilder::new()
             .mtime(0)
             .write(packed, Compression::default());
@@ -135,10 +141,10 @@ impl Writer {
     }
 }
 
-/// A staging folder is its owner's alone; a finished bundle is as readable as any other folder.
-fn make_readable(folder: &Path) -> io::Result<()> {
+/// As readable as the umask lets any new file or folder be.
+fn usual(mode: u32) -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+    fs::Permissions::from_mode(mode)
 }
 
 fn form(target: &Path) -> Result<Form, Failure> {
@@ -217,6 +223,22 @@ mod tests {
         assert_eq!(names, ["case", "case.tar.gz"]);
         let manifest = fs::read_to_string(root.path().join("case/bundle.json")).unwrap();
         assert_eq!(manifest, "{\n  \"version\": 1\n}\n");
+    }
+
+    #[test]
+    fn a_bundle_is_as_readable_as_any_other_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let metadata = fs::metadata(root.path().join(name)).unwrap();
+            metadata.permissions().mode()
+        };
+        fs::write(root.path().join("file"), "").unwrap();
+        fs::create_dir(root.path().join("folder")).unwrap();
+        write(&root.path().join("case")).unwrap();
+        write(&root.path().join("case.tgz")).unwrap();
+        assert_eq!(mode("case"), mode("folder"));
+        assert_eq!(mode("case.tgz"), mode("file"));
     }
 
     #[test]

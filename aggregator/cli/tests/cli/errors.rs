@@ -103,6 +103,13 @@ fn wrong_usage_is_2_and_helps() {
 }
 
 #[test]
+fn a_loopback_address_is_not_asked_through_a_proxy() {
+    let server = Server::start().object("status", &Fixture::new().status());
+    let call = inquest("status").at(&server);
+    call.env("http_proxy", "http://127.0.0.1:9").run().quietly();
+}
+
+#[test]
 fn secrets_do_not_belong_on_the_command_line() {
     let error = inquest("status --aggregator http://me:hunter2@127.0.0.1:9")
         .run()
