@@ -17,7 +17,7 @@ use crate::{
 };
 use cgroup_cache::{CgroupCache, MAX_CGROUPS};
 
-pub use oom_scope::OomScope;
+pub use oom_scope::{OomEpisodes, OomScope};
 pub use signals::{OomReadings, resident_bytes, scope_of};
 
 /// Time between two walks of the cgroup file system, by the records' clock: each takes milliseconds.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
-    attribute::Attributor,
+    attribute::{Attributor, OomEpisodes},
     decode::{self, DecodeError, Record},
     loss::Losses,
 };
@@ -76,6 +76,7 @@ struct Rest {
     cgroups: Arc<CgroupFs>,
     rate_limit: RateLimit,
     recent_exits: RecentExits,
+    oom_episodes: OomEpisodes,
     losses: Losses,
     _ebpf: Ebpf,
 }
@@ -104,6 +105,7 @@ impl Collector {
             cgroups,
             rate_limit: RateLimit::default(),
             recent_exits: RecentExits::default(),
+            oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
             _ebpf: ebpf,
         };
@@ -258,7 +260,12 @@ impl Rest {
     async fn oom_signal(&mut self, kill: Box<OomKill>) -> v1::Signal {
         self.attributor
             .learn_chain(decode::chain(&kill), kill.chain_truncated == 1);
-        let plan = oom::plan(&kill, &mut self.attributor, Arc::clone(&self.cgroups));
+        let plan = oom::plan(
+            &kill,
+            &mut self.attributor,
+            &mut self.oom_episodes,
+            Arc::clone(&self.cgroups),
+        );
         let scope = plan.scope;
         // File system reads, some of them slow when memory is short: not on the runtime's own thread.
         let readings = tokio::task::spawn_blocking(move || plan.read())

@@ -6,13 +6,22 @@
 //! for a victim below it. So the limiting level is the lowest one of the victim's chain that is at its limit,
 //! that also lies above the task whose charge failed, and that has raised an OOM event. The last condition
 //! matters: a cgroup full of page cache sits at its limit all the time, during an OOM of the node, too.
+//!
+//! When one OOM takes several victims, the first ones give their memory back while the last are chosen, so
+//! a level that has just been limiting still is, whatever it holds by then.
 
-use std::cmp::min;
+use std::{cmp::min, collections::VecDeque};
 
 /// Memory may have been given back between the failed charge and the kill: as much as CPUs keep in
 /// stock, and never so much that a small limit is passed by.
 const MAX_SLACK_BYTES: u64 = 2 << 20;
 const SLACK_DIVISOR: u64 = 8;
+
+/// How long after a kill a level is taken to be still the limiting one: a victim needs some ten milliseconds
+/// to give its memory back, more on a busy node.
+const EPISODE_NS: u64 = 1_000_000_000;
+/// Levels remembered as just having been limiting; more than a node has OOMs at once.
+const MAX_EPISODES: usize = 64;
 
 /// What ran out of memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +54,40 @@ pub(crate) struct Level {
     pub memsw: Counter,
     /// OOM events raised at this very level, `None` where the kernel does not tell.
     pub oom_events: Option<u64>,
+    /// It was limiting an instant ago.
+    pub was_limiting: bool,
+}
+
+/// The levels that have just been limiting.
+#[derive(Debug, Default)]
+pub struct OomEpisodes {
+    latest: VecDeque<(u64, u64)>,
+}
+
+impl OomEpisodes {
+    /// Remembers that cgroup `id` was limiting at `ktime_ns`.
+    pub(crate) fn remember(&mut self, id: u64, ktime_ns: u64) {
+        self.latest.retain(|(known, _)| *known != id);
+        if self.latest.len() == MAX_EPISODES {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((id, ktime_ns));
+    }
+
+    /// Returns whether cgroup `id` was limiting an instant before `ktime_ns`.
+    pub(crate) fn was_limiting(&self, id: u64, ktime_ns: u64) -> bool {
+        let since = |at: u64| ktime_ns.saturating_sub(at);
+        self.latest
+            .iter()
+            .any(|(known, at)| *known == id && since(*at) <= EPISODE_NS)
+    }
+}
+
+impl Level {
+    fn is_limiting(&self) -> bool {
+        let at_limit = self.memory.is_at_limit() || self.memsw.is_at_limit();
+        (at_limit || self.was_limiting) && self.oom_events != Some(0)
+    }
 }
 
 impl Counter {
@@ -64,9 +107,7 @@ pub(crate) fn oom_scope(chain: &[Level], trigger_chain: Option<&[u64]>) -> OomSc
         return OomScope::Unknown;
     }
     let limiting = chain.iter().position(|level| {
-        (level.memory.is_at_limit() || level.memsw.is_at_limit())
-            && level.oom_events != Some(0)
-            && trigger_chain.is_none_or(|ids| ids.contains(&level.id))
+        level.is_limiting() && trigger_chain.is_none_or(|ids| ids.contains(&level.id))
     });
     limiting.map_or(OomScope::Global, OomScope::Memcg)
 }
@@ -89,6 +130,7 @@ mod tests {
             },
             memsw: Counter::default(),
             oom_events,
+            was_limiting: false,
         }
     }
 
@@ -98,6 +140,7 @@ mod tests {
             memory: Counter { usage, max: None },
             memsw: Counter::default(),
             oom_events: Some(0),
+            was_limiting: false,
         }
     }
 
@@ -182,6 +225,23 @@ mod tests {
         for (case, chain, trigger_chain, expected) in cases {
             assert_eq!(oom_scope(&chain, trigger_chain), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn stays_with_the_level_whose_earlier_victims_give_their_memory_back() {
+        let mut episodes = OomEpisodes::default();
+        episodes.remember(3, 5 * EPISODE_NS);
+        let at = |ktime_ns| {
+            let mut level = limited(3, MIB, 64 * MIB, Some(9));
+            level.was_limiting = episodes.was_limiting(3, ktime_ns);
+            oom_scope(&[level], Some(&[3]))
+        };
+        assert_eq!(at(5 * EPISODE_NS + 1), OomScope::Memcg(0));
+        assert_eq!(at(7 * EPISODE_NS), OomScope::Global);
+        for id in 100..1000 {
+            episodes.remember(id, 5 * EPISODE_NS);
+        }
+        assert_eq!(episodes.latest.len(), MAX_EPISODES);
     }
 
     #[test]

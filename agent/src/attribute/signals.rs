@@ -11,7 +11,7 @@ use inquest_proto::v1::{
 
 use super::{
     Attributor, OomScope,
-    oom_scope::{Counter, Level, oom_scope},
+    oom_scope::{Counter, Level, OomEpisodes, oom_scope},
     subject_of, wire_process,
 };
 use crate::{collect::procfs::Leftover, decode};
@@ -144,11 +144,24 @@ impl Attributor {
     }
 }
 
-/// Decides what ran out of memory, and says so in the numbers of the record.
-pub fn scope_of(kill: &OomKill) -> OomScope {
-    let levels: Vec<Level> = decode::chain(kill).iter().map(level).collect();
+/// Decides what ran out of memory, and remembers it for the next victim of the same OOM.
+pub fn scope_of(kill: &OomKill, episodes: &mut OomEpisodes) -> OomScope {
+    let ktime_ns = kill.header.ktime_ns;
+    let levels: Vec<Level> = decode::chain(kill)
+        .iter()
+        .map(|record| Level {
+            was_limiting: episodes.was_limiting(record.id, ktime_ns),
+            ..level(record)
+        })
+        .collect();
     let complete = kill.trigger_chain_len > 0 && kill.trigger_chain_truncated == 0;
-    oom_scope(&levels, complete.then(|| decode::trigger_chain(kill)))
+    let scope = oom_scope(&levels, complete.then(|| decode::trigger_chain(kill)));
+    if let OomScope::Memcg(index) = scope
+        && let Some(limiting) = levels.get(index)
+    {
+        episodes.remember(limiting.id, ktime_ns);
+    }
+    scope
 }
 
 /// Returns what the victim held in memory, in bytes.
@@ -168,6 +181,7 @@ fn level(level: &MemoryCgroup) -> Level {
         memory: counter(level.usage_pages, level.max_pages),
         memsw: counter(level.memsw_usage_pages, level.memsw_max_pages),
         oom_events: oom_events(level),
+        was_limiting: false,
     }
 }
 
@@ -380,7 +394,7 @@ mod tests {
             limited(2, 64, 64),
             sample_level(1, "/"),
         ]);
-        let scope = scope_of(&kill);
+        let scope = scope_of(&kill, &mut OomEpisodes::default());
         assert_eq!(scope, OomScope::Memcg(1));
         let signal = attributor().oom_signal(&kill, scope, OomReadings::default());
         let Some(Body::OomKill(body)) = &signal.body else {
@@ -416,9 +430,15 @@ mod tests {
         let mut kill = kill(&[limited(2, 64, 64)]);
         kill.trigger_chain_len = 8;
         kill.trigger_chain_truncated = 1;
-        assert_eq!(scope_of(&kill), OomScope::Memcg(0));
+        assert_eq!(
+            scope_of(&kill, &mut OomEpisodes::default()),
+            OomScope::Memcg(0)
+        );
         kill.trigger_chain_truncated = 0;
-        assert_eq!(scope_of(&kill), OomScope::Global);
+        assert_eq!(
+            scope_of(&kill, &mut OomEpisodes::default()),
+            OomScope::Global
+        );
     }
 
     #[test]
@@ -435,7 +455,11 @@ mod tests {
             leftover: Some(leftover),
             ..OomReadings::default()
         };
-        let signal = attributor().oom_signal(&kill, scope_of(&kill), readings);
+        let signal = attributor().oom_signal(
+            &kill,
+            scope_of(&kill, &mut OomEpisodes::default()),
+            readings,
+        );
         let subject = signal.subject.unwrap();
         assert_eq!(subject.container.unwrap().id, id);
         assert_eq!(subject.process.unwrap().comm, "left");

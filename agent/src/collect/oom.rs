@@ -8,7 +8,7 @@ use inquest_proto::v1::ProcessMemory;
 
 use super::{cgroupfs::CgroupFs, clock::ktime_now_ns, procfs};
 use crate::{
-    attribute::{Attributor, OomReadings, OomScope, resident_bytes, scope_of},
+    attribute::{Attributor, OomEpisodes, OomReadings, OomScope, resident_bytes, scope_of},
     decode,
 };
 
@@ -16,6 +16,10 @@ use crate::{
 const MAX_CGROUP_PIDS: usize = 512;
 /// Processes looked at when the whole node is short of memory.
 const MAX_NODE_PIDS: usize = 4096;
+
+/// After this long what a cgroup holds says nothing of the kill any more: in a storm of kills, the next ones
+/// are told sooner without.
+const STALE_NS: u64 = 500_000_000;
 
 /// What is to be read, decided before.
 #[derive(Debug)]
@@ -30,9 +34,14 @@ pub(crate) struct Plan {
     ktime_ns: u64,
 }
 
-/// Decides what is to be read after `kill`.
-pub(crate) fn plan(kill: &OomKill, attributor: &mut Attributor, cgroups: Arc<CgroupFs>) -> Plan {
-    let scope = scope_of(kill);
+/// Decides what is to be read after `kill`, and at which level it was out of memory.
+pub(crate) fn plan(
+    kill: &OomKill,
+    attributor: &mut Attributor,
+    episodes: &mut OomEpisodes,
+    cgroups: Arc<CgroupFs>,
+) -> Plan {
+    let scope = scope_of(kill, episodes);
     let ktime_ns = kill.header.ktime_ns;
     let chain = decode::chain(kill);
     let id = match scope {
@@ -54,7 +63,7 @@ pub(crate) fn plan(kill: &OomKill, attributor: &mut Attributor, cgroups: Arc<Cgr
 }
 
 impl Plan {
-    /// Reads it. Blocks.
+    /// Reads it, unless it is too late for that. Blocks.
     pub(crate) fn read(self) -> OomReadings {
         let leftover = if self.victim_known {
             None
@@ -65,10 +74,18 @@ impl Plan {
             .as_ref()
             .and_then(|leftover| leftover.cgroup.as_deref());
         let path = self.path.as_deref().or(from_leftover);
+        if self.age_ns() > STALE_NS {
+            let top_processes = procfs::top_processes(&[], self.victim);
+            return OomReadings {
+                cgroup_stat: None,
+                top_processes,
+                leftover,
+            };
+        }
         // First what changes fastest: the victim is giving its memory back.
         let mut cgroup_stat = path.and_then(|path| self.cgroups.memory_stat(path));
         if let Some(stat) = &mut cgroup_stat {
-            stat.read_after_ns = ktime_now_ns().saturating_sub(self.ktime_ns);
+            stat.read_after_ns = self.age_ns();
         }
         let pids = match (self.scope, path) {
             (OomScope::Global, _) => procfs::all_pids(MAX_NODE_PIDS),
@@ -81,5 +98,9 @@ impl Plan {
             top_processes,
             leftover,
         }
+    }
+
+    fn age_ns(&self) -> u64 {
+        ktime_now_ns().saturating_sub(self.ktime_ns)
     }
 }
