@@ -1,11 +1,13 @@
 //! `inquest incident list|show`. Must show the API's objects as they are.
 
+use inquest_api::incident::Entity;
 use inquest_api::{Incident, List};
 
 use super::{Outcome, bare, exit_for};
 use crate::age;
 use crate::args::{IncidentListArgs, IncidentShowArgs, IncidentState};
 use crate::client::Client;
+use crate::failure::Failure;
 use crate::output::table::{Column, Table, column, wide};
 use crate::output::why::name;
 use crate::output::{Output, Page, View};
@@ -57,7 +59,7 @@ fn row(incident: &Incident, page: &Page) -> [String; 10] {
 }
 
 /// `pod/namespace/name/container`, `cgroup/…`: as short as it is unique.
-fn entity_name(entity: &inquest_api::incident::Entity) -> String {
+fn entity_name(entity: &Entity) -> String {
     let parts = [&entity.namespace, &entity.name, &entity.container];
     let known = parts.into_iter().filter(|part| !part.is_empty());
     let name: Vec<&str> = known.map(String::as_str).collect();
@@ -94,7 +96,7 @@ pub(crate) async fn list(client: &Client, args: &IncidentListArgs, output: &Outp
 async fn fetch(
     client: &Client,
     args: &IncidentListArgs,
-) -> Result<(List<Incident>, bool), crate::failure::Failure> {
+) -> Result<(List<Incident>, bool), Failure> {
     let mut list = List::new("IncidentList", Vec::new(), None);
     let mut cursor: Option<String> = None;
     loop {

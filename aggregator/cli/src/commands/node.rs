@@ -6,7 +6,7 @@ use inquest_api::node::Node;
 use super::Outcome;
 use crate::age;
 use crate::client::Client;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 use crate::output::table::{Column, Table, column, wide};
 use crate::output::{Output, Page, View, text};
 
@@ -77,7 +77,7 @@ const fn cgroup(version: u32) -> &'static str {
 }
 
 /// Every node; one page holds them all.
-pub(crate) async fn fetch(client: &Client) -> Result<List<Node>, crate::failure::Failure> {
+pub(crate) async fn fetch(client: &Client) -> Result<List<Node>, Failure> {
     client.get(&["nodes"], &[]).await
 }
 

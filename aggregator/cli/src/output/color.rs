@@ -52,7 +52,7 @@ impl Paint {
 
     /// The text in its style.
     pub(crate) fn apply(self, style: Style, text: &str) -> String {
-        if self.0 && style != Style::Plain {
+        if self.0 && style != Style::Plain && !text.is_empty() {
             format!("\u{1b}[{}m{text}\u{1b}[0m", style.code())
         } else {
             text.to_owned()
