@@ -39,6 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) log: PathBuf,
     /// How long it took.
     pub(crate) elapsed: Duration,
+    /// Whether the person at the terminal has seen the output.
+    was_shown: bool,
 }
 
 impl Outcome {
@@ -76,11 +78,15 @@ pub(crate) fn run(name: &str, command: &mut Command, show: Show) -> anyhow::Resu
     if outcome.status.success() {
         return Ok(outcome);
     }
+    let end = if outcome.was_shown {
+        String::new()
+    } else {
+        tail(&outcome.output()?) + "\n"
+    };
     bail!(
-        "{name} failed ({}) after {}\n{}\nall of its output: {}",
+        "{name} failed ({}) after {}\n{end}all of its output: {}",
         outcome.status,
         clock::in_words(outcome.elapsed),
-        tail(&outcome.output()?),
         outcome.log.display(),
     )
 }
@@ -110,6 +116,7 @@ pub(crate) fn run_to_end(name: &str, command: &mut Command, show: Show) -> anyho
         status,
         log,
         elapsed: watch.elapsed(),
+        was_shown: progress.announced && show == Show::OutputWhenLong,
     })
 }
 

@@ -153,7 +153,8 @@ impl Daemon {
             if let Err(error) = TcpListener::bind(address) {
                 bail!(
                     "the {} cannot listen on {address}: {error}\nnext: stop what uses port {} \
-                     (`ss -ltnp 'sport = :{}'` names it), or set `{key}` in {}",
+                     (`ss -ltnp 'sport = :{}'` names it; for an Inquest with another state folder \
+                     `cargo xtask down --state DIR`), or set `{key}` in {}",
                     self.name(),
                     address.port(),
                     address.port(),
