@@ -46,12 +46,13 @@ impl Demo {
         }
     }
 
-    fn title(self) -> &'static str {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Oom => "demo oom",
-            Self::ChildOom => "demo child-oom",
-            Self::Segfault => "demo segfault",
-            Self::Sigkill => "demo sigkill",
+            Self::Oom => "oom",
+            Self::ChildOom => "child-oom",
+            Self::Segfault => "segfault",
+            Self::Sigkill => "sigkill",
         }
     }
 }
@@ -60,9 +61,9 @@ impl Demo {
 pub async fn run(demo: Demo, base: &str, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     host::require_root("a demo")?;
     let stage = Stage::against_running(base).await?;
-    let mut proof = Proof::begin(demo.title())?;
+    let mut proof = Proof::begin(format!("demo {}", demo.name()))?;
     let played = demo.play(&stage).await?;
-    stage.judge(&played, &mut proof).await?;
+    stage.judge(demo.name(), &played, &mut proof).await?;
     stage.show_report(&played).await?;
     proof.finish(json)
 }

@@ -53,7 +53,7 @@ pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
 async fn prove_demos(stage: &Stage, proof: &mut Proof) -> anyhow::Result<()> {
     for demo in Demo::ALL {
         let played = demo.play(stage).await?;
-        stage.judge(&played, proof).await?;
+        stage.judge(demo.name(), &played, proof).await?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ pub mod binaries;
 pub mod client;
 pub mod crash;
 pub mod demo;
+pub mod explain;
 pub mod host;
 pub mod kernel;
 pub mod kernel_log;

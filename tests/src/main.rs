@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use e2e::{bench, crash, demo, kernel, output, victim};
+use e2e::{bench, crash, demo, explain, kernel, output, victim};
 
 /// Proofs against the real binaries; run them as `cargo xtask demo|bench|test-*`.
 #[derive(Debug, Parser)]
@@ -73,6 +73,13 @@ enum Prove {
         #[command(flatten)]
         report: ReportArgs,
     },
+    /// Lets language models lie, refuse and hang, and looks at what `inquest why` shows.
+    #[command(after_help = "Examples:
+  cargo xtask test-explain")]
+    TestExplain {
+        #[command(flatten)]
+        report: ReportArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,6 +134,7 @@ async fn prove(what: Prove) -> anyhow::Result<ExitCode> {
         },
         Prove::TestKernel { options, report } => kernel::run(options, report.json()).await,
         Prove::TestCrash { options, report } => crash::run(options, report.json()).await,
+        Prove::TestExplain { report } => explain::run(report.json()).await,
     }
 }
 

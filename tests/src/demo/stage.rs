@@ -56,7 +56,10 @@ impl Stage {
     }
 
     /// Waits for the incident about what was played and holds it against the truth.
-    pub async fn judge(&self, played: &Played, proof: &mut Proof) -> anyhow::Result<()> {
+    ///
+    /// Bars begin with `of`, so that those of several failures can be told apart.
+    pub async fn judge(&self, of: &str, played: &Played, proof: &mut Proof) -> anyhow::Result<()> {
+        let name = |what: &str| format!("{of}: {what}");
         let first = self
             .client
             .first_incident(&played.target, INCIDENT_DEADLINE)
@@ -69,15 +72,22 @@ impl Stage {
             played.target
         );
         let incident = self.settled(played).await?;
-        proof.figure("incident", &incident.id)?;
-        proof.below("death to incident visible", visible, VISIBLE_BAR_MS);
-        proof.exactly("cause", incident.root_cause.cause.as_str(), played.cause);
+        proof.figure(&name("incident"), &incident.id)?;
+        proof.below(&name("death to incident visible"), visible, VISIBLE_BAR_MS);
+        proof.exactly(
+            &name("cause"),
+            incident.root_cause.cause.as_str(),
+            played.cause,
+        );
         let missing = missing_names(&incident, &played.names);
-        for name in &missing {
-            proof.figure("not named", format!("{} `{}`", name.what, name.spelled))?;
+        for absent in &missing {
+            proof.figure(
+                &name("not named"),
+                format!("{} `{}`", absent.what, absent.spelled),
+            )?;
         }
         let all = played.names.len();
-        proof.exactly("facts named", all - missing.len(), all);
+        proof.exactly(&name("facts named"), all - missing.len(), all);
         let pid = played.death.pid.to_string();
         let filter = [("kind", played.kind), ("pid", &pid)];
         let signals = self.client.signals(&filter).await?;
@@ -85,7 +95,7 @@ impl Stage {
             .iter()
             .filter(|signal| (played.holds)(signal))
             .count();
-        proof.exactly("signals that hold the truth", holding, 1);
+        proof.exactly(&name("signals that hold the truth"), holding, 1);
         Ok(())
     }
 
@@ -127,11 +137,11 @@ impl Stage {
 
 /// The names that are nowhere in what the incident says in words.
 fn missing_names(incident: &Incident, names: &[Name]) -> Vec<Name> {
-    let mut said = format!("{}\n{}\n", incident.headline, incident.explanation);
-    for text in incident.evidence.iter().map(|evidence| &evidence.text) {
-        said.push_str(text);
-        said.push('\n');
+    let mut said = vec![incident.headline.as_str(), &incident.explanation];
+    for evidence in &incident.evidence {
+        said.extend([evidence.entity.name.as_str(), &evidence.text]);
     }
+    let said = said.join("\n");
     let is_missing = |name: &&Name| !said.contains(&name.spelled);
     names.iter().filter(is_missing).cloned().collect()
 }

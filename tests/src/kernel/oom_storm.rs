@@ -22,6 +22,8 @@ const LIMIT_BYTES: u64 = 16 << 20;
 const REPORT_DEADLINE: Duration = Duration::from_secs(30);
 /// Time given to a second report of a kill to arrive, which there must not be.
 const SECOND_REPORT_GRACE: Duration = Duration::from_secs(2);
+/// The kernel sends SIGKILL first and writes its line after; the victim may be quicker.
+const LOG_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -70,8 +72,12 @@ pub(super) async fn prove(storm: Storm, stage: &Stage, proof: &mut Proof) -> any
     proof.exactly("victims reported twice", twice, 0);
     let at_home = reports.iter().filter(|signal| is_at_home(signal, &truth));
     proof.exactly("reports with the right cgroup", at_home.count(), all);
-    let limited = reports.iter().filter(|signal| names_own_limit(signal));
-    proof.exactly("reports with the right limit", limited.count(), all);
+    let (limited, others): (Vec<_>, Vec<_>) = reports.iter().partition(|s| names_own_limit(s));
+    for other in others {
+        // What the kernel had at the kill: without it nobody can tell what went wrong.
+        proof.figure("wrong limit", inquest_api::signal::to_json(other)?)?;
+    }
+    proof.exactly("reports with the right limit", limited.len(), all);
     Ok(())
 }
 
@@ -97,15 +103,29 @@ async fn unleash(storm: Storm, stage: &Stage) -> anyhow::Result<Truth> {
         .iter()
         .map(Scratch::oom_kills)
         .collect::<Result<_, _>>()?;
-    let kills = log.kills()?;
-    let of_ours = kills.by_pid.keys().filter(|pid| homes.contains_key(pid));
     Ok(Truth {
         counted_by_cgroups: counters.iter().sum(),
-        counted_by_log: of_ours.count(),
-        log_overruns: kills.overruns,
+        counted_by_log: count_in_log(&mut log, &homes).await?,
+        log_overruns: log.kills()?.overruns,
         deaths,
         homes,
     })
+}
+
+/// How many of our victims the kernel's log names, once it names all or has had its time.
+async fn count_in_log(
+    log: &mut KernelLog,
+    homes: &HashMap<u32, (String, u64)>,
+) -> anyhow::Result<usize> {
+    let deadline = Instant::now() + LOG_DEADLINE;
+    loop {
+        let named = log.kills()?.by_pid.keys();
+        let ours = named.filter(|pid| homes.contains_key(pid)).count();
+        if ours >= homes.len() || Instant::now() > deadline {
+            return Ok(ours);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Lets all victims go at once and collects their deaths.
