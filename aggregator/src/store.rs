@@ -96,3 +96,6 @@ pub enum ReadError {
 fn column(at: Timestamp) -> i64 {
     at.as_nanos()
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,11 @@ impl Compaction {
             return Ok(false);
         };
         let end = last.first_number + last.count;
+        if run.len() == 1 {
+            // It came in full.
+            self.from = end;
+            return Ok(true);
+        }
         let mut signals = Vec::new();
         for small in &run {
             let Ok(decoded) = block::decode(&small.payload, small.count.cast_unsigned()) else {

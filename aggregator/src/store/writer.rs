@@ -128,6 +128,12 @@ impl Writer {
         Ok(CommitOutcome::Written { next_signal })
     }
 
+    /// The connection itself, for tests that damage what is stored.
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Merges small blocks, a bounded amount; true when there may be more.
     pub fn compact(&mut self, now: Timestamp) -> Result<bool, CommitError> {
         self.compaction.merge_next(&mut self.connection, now)
