@@ -471,6 +471,24 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_key() {
+        let manual = include_str!("../../docs/config.md");
+        let shown = serde_json::to_value(load("").unwrap()).unwrap();
+        for (key, value) in shown.as_object().unwrap() {
+            let keys = match value.as_object() {
+                Some(section) => section
+                    .keys()
+                    .map(|inner| format!("{key}.{inner}"))
+                    .collect(),
+                None => vec![key.clone()],
+            };
+            for key in keys {
+                assert!(manual.contains(&format!("| `{key}` |")), "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn what_it_prints_it_reads() {
         let printed = load("probes: {disabled: [mark_victim]}")
             .unwrap()

@@ -215,3 +215,69 @@ fn stage_word(stage: Stage) -> &'static str {
         Stage::Ingest => "ingest",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use inquest_proto::v1;
+
+    use super::*;
+    use crate::spool::Spool;
+
+    #[test]
+    fn the_page_and_the_manual_name_the_same_metrics() {
+        let dir = tempfile::tempdir().unwrap();
+        let lost = LossTotal::default();
+        let spool = Spool::open(dir.path(), 1, 0, lost.clone()).unwrap();
+        lost.add(Stage::Spool, "disk_full", 3);
+        let probe = v1::ProbeStatus {
+            name: "mark_victim".into(),
+            ..Default::default()
+        };
+        let report = NodeReport {
+            probes: vec![probe],
+            ..Default::default()
+        };
+        let ship = ShipMetrics::default();
+        ship.count_error("connect");
+        let registry = registry(
+            &ship,
+            lost,
+            SharedSpool::new(spool),
+            watch::Sender::new(report).subscribe(),
+        );
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+
+        let manual = include_str!("../../docs/metrics.md");
+        let listed: Vec<_> = manual
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `inquest_agent_"))
+            .map(|line| line.split(['`', '{']).next().unwrap())
+            .collect();
+        let shown: Vec<_> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("inquest_agent_"))
+            .map(|line| line.split(['{', ' ']).next().unwrap())
+            .collect();
+        let histogram = |name: &str| page.contains(&format!("TYPE inquest_agent_{name} histogram"));
+        for name in &listed {
+            assert!(
+                shown.contains(name) || histogram(name),
+                "`{name}` is not on the page: {page}"
+            );
+        }
+        for name in shown {
+            let family = ["_sum", "_count", "_bucket"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end));
+            let family = family.unwrap_or(name);
+            assert!(
+                listed.contains(&family),
+                "`{family}` is not in docs/metrics.md"
+            );
+        }
+        assert!(
+            page.contains("inquest_agent_dropped_total{stage=\"spool\",reason=\"disk_full\"} 3")
+        );
+    }
+}
