@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
 use crate::loss::LossTotal;
-use crate::ship::stream::{Identity, NodeReport, StreamStatus};
+use crate::ship::status::{Identity, NodeReport, StreamStatus};
 use crate::spool::{SharedSpool, SpoolStatus};
 use crate::telemetry::{ErrorChain, LogLevel};
 

@@ -15,7 +15,7 @@ use inquest_proto::v1::loss::Stage;
 use inquest_proto::v1::probe_status::State;
 
 use crate::loss::LossTotal;
-use crate::ship::stream::NodeReport;
+use crate::ship::status::NodeReport;
 use crate::spool::SharedSpool;
 
 /// First word of every metric's name.

@@ -4,6 +4,8 @@
 pub mod backoff;
 pub mod batch;
 pub mod error;
+mod position;
+pub mod status;
 pub mod stream;
 
 use inquest_proto::v1;

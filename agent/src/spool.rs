@@ -14,7 +14,9 @@ mod log;
 mod record;
 mod segment;
 mod shared;
+mod status;
 mod tail;
+mod unsettled;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -24,17 +26,17 @@ use std::time::Duration;
 use inquest_proto::v1;
 use inquest_proto::v1::loss::Stage;
 use prost::Message as _;
-use serde::Serialize;
 use thiserror::Error;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use self::shared::SharedSpool;
+pub use self::status::{Settled, SpoolStatus};
+pub use self::unsettled::read_unsettled;
 
 use self::cursor::{Cursor, CursorFile, Place, Stored};
 use self::log::{Damage, Log, Read};
 use self::record::{HEADER_LEN, Header};
-use self::segment::{Segment, Step};
 use self::tail::{Tail, TailEntry};
 use crate::loss::{LossTotal, Losses, reason};
 
@@ -90,43 +92,11 @@ struct InFlight {
     end: Option<Place>,
 }
 
-/// What an ack settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// How many batches.
-    pub batches: u64,
-    /// How many signals were in them.
-    pub signals: u64,
-    /// How long the last of them was in flight.
-    pub waited: Duration,
-}
-
 /// Why the disk is not written to.
 #[derive(Debug)]
 struct Trouble {
     error: String,
     tried: Instant,
-}
-
-/// The state of a spool, for people and metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SpoolStatus {
-    /// Batches that are not acked.
-    pub batches: u64,
-    /// Signals in them.
-    pub signals: u64,
-    /// Bytes of the segment files.
-    pub bytes: u64,
-    /// Bound of `bytes`.
-    pub max_bytes: u64,
-    /// Batches that are in memory only, because the disk takes no writes.
-    pub memory_batches: u64,
-    /// Bytes of those.
-    pub memory_bytes: u64,
-    /// Why the disk takes no writes; absent while it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub degraded: Option<String>,
 }
 
 impl Spool {
@@ -503,35 +473,6 @@ impl Spool {
             info!("the spool's disk takes writes again");
         }
     }
-}
-
-/// Reads the batches that are not settled from the spool of a directory, without changing it and
-/// whether or not an agent has it open. For tools and tests.
-pub fn read_unsettled(dir: &Path) -> io::Result<Vec<v1::SignalBatch>> {
-    let settled = cursor::read_only(dir)?.into_cursor().settled;
-    let mut batches = Vec::new();
-    for number in Segment::list(dir)?
-        .into_iter()
-        .filter(|number| *number >= settled.segment)
-    {
-        let segment = Segment::open_read_only(dir, number)?;
-        let mut offset = if number == settled.segment {
-            settled.offset
-        } else {
-            0
-        };
-        loop {
-            offset = match segment.step(offset)? {
-                Step::Record { payload, end, .. } => {
-                    batches.extend(v1::SignalBatch::decode(payload.as_slice()).ok());
-                    end
-                }
-                Step::Damaged { end, .. } => end,
-                Step::End => break,
-            }
-        }
-    }
-    Ok(batches)
 }
 
 #[cfg(test)]

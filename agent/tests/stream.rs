@@ -12,9 +12,10 @@ mod tests {
     use inquest_agent::loss::LossTotal;
     use inquest_agent::metrics::ShipMetrics;
     use inquest_agent::ship::backoff::Backoff;
-    use inquest_agent::ship::stream::{
-        Identity, NodeReport, Stream, StreamParts, StreamState, StreamStatus,
+    use inquest_agent::ship::status::{
+        Identity, NodeReport, StreamFailure, StreamState, StreamStatus,
     };
+    use inquest_agent::ship::stream::{Stream, StreamParts};
     use inquest_agent::spool::{MIN_MAX_BYTES, SharedSpool, Spool};
     use inquest_proto::v1;
     use tempfile::TempDir;
@@ -141,7 +142,7 @@ mod tests {
             .await;
         }
 
-        async fn failure(&self) -> inquest_agent::ship::stream::StreamFailure {
+        async fn failure(&self) -> StreamFailure {
             eventually("a failure is told", || self.status().last_error.is_some()).await;
             self.status().last_error.unwrap()
         }

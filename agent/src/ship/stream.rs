@@ -5,7 +5,6 @@
 //! Connecting -> Greeting -> Streaming -> Waiting -> Connecting ...
 //! ```
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use inquest_proto::v1;
 use inquest_proto::v1::ingest_client::IngestClient;
 use inquest_proto::v1::{agent_message, aggregator_message};
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,7 +23,8 @@ use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::error::SessionError;
-use crate::admin::as_text;
+use super::position::SentPosition;
+use super::status::{Identity, NodeReport, StreamFailure, StreamState, StreamStatus};
 use crate::coverage::to_wire;
 use crate::loss::LossTotal;
 use crate::metrics::ShipMetrics;
@@ -50,74 +49,6 @@ const HOPELESS_WAIT: Duration = Duration::from_mins(1);
 const MAX_IN_FLIGHT: usize = 32;
 /// Messages between this task and the connection; memory, so few.
 const OUTBOUND_QUEUE: usize = 4;
-
-/// Who this agent is to the aggregator.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The node's name, else its machine id.
-    pub agent_id: String,
-    /// This process.
-    pub start_id: u64,
-    /// This boot of the node.
-    pub boot_id: String,
-    /// The node's name.
-    pub node: String,
-}
-
-/// What an agent says about its node besides the state of its spool.
-#[derive(Clone, Debug, Default)]
-pub struct NodeReport {
-    /// As `uname -r` prints it.
-    pub kernel_release: String,
-    /// 1, 2, or 3 for hybrid; 0 while not known.
-    pub cgroup_version: u32,
-    /// Each probe and whether it holds.
-    pub probes: Vec<v1::ProbeStatus>,
-}
-
-/// Where the stream is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum StreamState {
-    /// A connection is being made.
-    #[default]
-    Connecting,
-    /// Hello is sent, Welcome awaited.
-    Greeting,
-    /// Batches and acks flow.
-    Streaming,
-    /// Between two attempts.
-    Waiting,
-}
-
-/// The state of the stream, for people.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamStatus {
-    /// Where it is.
-    pub state: StreamState,
-    /// The aggregator's address.
-    pub aggregator: String,
-    /// Since when it is in that state.
-    #[serde(serialize_with = "as_text")]
-    pub since: Timestamp,
-    /// Why the last attempt or stream ended; stays after a later success.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<StreamFailure>,
-}
-
-/// Why a stream ended.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamFailure {
-    /// When.
-    #[serde(serialize_with = "as_text")]
-    pub at: Timestamp,
-    /// What happened, and why.
-    pub message: String,
-    /// What a person can do about it.
-    pub next_step: &'static str,
-}
 
 /// What a stream needs.
 #[derive(Debug)]
@@ -150,17 +81,6 @@ struct Session {
     outbound: mpsc::Sender<v1::AgentMessage>,
     inbound: Streaming<v1::AggregatorMessage>,
     sent: SentPosition,
-}
-
-/// The last sequence that the aggregator has or was sent, for the start id in turn.
-///
-/// Batches come grouped by start id, so one position is enough: what the aggregator knew of a
-/// start id at Welcome is where that start id's batches begin.
-#[derive(Debug)]
-struct SentPosition {
-    stored: HashMap<u64, u64>,
-    start_id: u64,
-    sequence: u64,
 }
 
 impl Stream {
@@ -387,38 +307,6 @@ impl Stream {
     }
 }
 
-impl SentPosition {
-    fn new(stored: &[v1::Ack]) -> Self {
-        let stored = stored
-            .iter()
-            .map(|ack| (ack.start_id, ack.sequence))
-            .collect();
-        Self {
-            stored,
-            start_id: 0,
-            sequence: 0,
-        }
-    }
-
-    /// Fills in how many sequences are missing before a batch, and moves on to it.
-    fn place(&mut self, mut batch: v1::SignalBatch) -> v1::SignalBatch {
-        if batch.start_id != self.start_id {
-            self.start_id = batch.start_id;
-            self.sequence = self
-                .stored
-                .get(&batch.start_id)
-                .copied()
-                .unwrap_or_default();
-        }
-        batch.skipped = batch
-            .sequence
-            .saturating_sub(self.sequence)
-            .saturating_sub(1);
-        self.sequence = self.sequence.max(batch.sequence);
-        batch
-    }
-}
-
 /// Completes when it is time to drain and there is neither anything to send nor an open stream to
 /// end in good order.
 fn nothing_to_drain(
@@ -438,42 +326,5 @@ fn nothing_to_drain(
 fn wrap(message: agent_message::Message) -> v1::AgentMessage {
     v1::AgentMessage {
         message: Some(message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(start_id: u64, sequence: u64) -> v1::SignalBatch {
-        v1::SignalBatch {
-            start_id,
-            sequence,
-            ..Default::default()
-        }
-    }
-
-    #[test]
-    fn counts_the_sequences_missing_before_a_batch() {
-        let stored = [v1::Ack {
-            start_id: 1,
-            sequence: 4,
-        }];
-        let mut position = SentPosition::new(&stored);
-        let skipped: Vec<u64> = [(1, 5), (1, 6), (1, 9), (2, 1), (2, 4), (3, 7)]
-            .into_iter()
-            .map(|(start_id, sequence)| position.place(batch(start_id, sequence)).skipped)
-            .collect();
-        assert_eq!(skipped, [0, 0, 2, 0, 2, 6]);
-    }
-
-    #[test]
-    fn a_batch_that_is_stored_already_misses_nothing() {
-        let mut position = SentPosition::new(&[v1::Ack {
-            start_id: 1,
-            sequence: 9,
-        }]);
-        assert_eq!(position.place(batch(1, 3)).skipped, 0);
-        assert_eq!(position.place(batch(1, 10)).skipped, 0);
     }
 }

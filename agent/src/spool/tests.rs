@@ -7,6 +7,7 @@ use std::fs;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::segment::Segment;
 use super::*;
 
 const LARGE: u64 = 64 << 20;
