@@ -5,6 +5,13 @@
 //! ```sh
 //! cargo run -p inquest-agent --example observe -- --seconds 30 --hook raw_tp
 //! ```
+//!
+//! With what the probes log for their developers, on standard error:
+//!
+//! ```sh
+//! cargo xtask build-ebpf --log
+//! RUST_LOG=debug cargo run -p inquest-agent --features probe-log --example observe
+//! ```
 #![expect(clippy::print_stderr, reason = "a developer's tool that prints")]
 
 use std::{
@@ -20,6 +27,7 @@ use inquest_agent::{
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 /// Signals on their way to the screen.
 const QUEUE: usize = 1024;
@@ -44,6 +52,10 @@ fn parse_hook(name: &str) -> Result<Hook, String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(io::stderr)
+        .init();
     let args = Args::parse();
     let mut config = ProbeConfig {
         disabled: args.disable,

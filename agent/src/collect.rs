@@ -4,6 +4,7 @@
 pub mod cgroupfs;
 pub mod clock;
 mod oom;
+mod probe_log;
 pub mod procfs;
 mod rate_limit;
 mod recent_exits;
@@ -28,6 +29,7 @@ use crate::{
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
+use probe_log::ProbeLog;
 use rate_limit::RateLimit;
 use recent_exits::RecentExits;
 use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
@@ -74,10 +76,12 @@ struct Rest {
     lost: LossCounters,
     attributor: Attributor,
     cgroups: Arc<CgroupFs>,
-    rate_limit: RateLimit,
+    exec_rate: RateLimit,
+    exit_rate: RateLimit,
     recent_exits: RecentExits,
     oom_episodes: OomEpisodes,
     losses: Losses,
+    probe_log: ProbeLog,
     _ebpf: Ebpf,
 }
 
@@ -103,10 +107,12 @@ impl Collector {
             lost: LossCounters::open(&mut ebpf)?,
             attributor: Attributor::new(Arc::clone(&cgroups), Clock::measure(), ktime_now_ns()),
             cgroups,
-            rate_limit: RateLimit::default(),
+            exec_rate: RateLimit::default(),
+            exit_rate: RateLimit::default(),
             recent_exits: RecentExits::default(),
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
+            probe_log: ProbeLog::open(&mut ebpf),
             _ebpf: ebpf,
         };
         Ok(Self { urgent, rest })
@@ -160,6 +166,7 @@ impl Rest {
         self.drain_urgent(urgent, out).await;
         self.drain_bulk(out);
         self.report_losses(out);
+        self.probe_log.flush();
         let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
         // When the queue is full, the next one does as well.
         drop(out.sender.try_send(Observed::Watermark(watermark)));
@@ -230,31 +237,32 @@ impl Rest {
                     .learn(created.id, &decode::text(&created.path));
                 Vec::new()
             }
-            Record::ProcessExec(exec) if self.admit(&exec.cgroups, exec.header.ktime_ns) => {
-                vec![self.attributor.exec_signal(&exec)]
-            }
-            Record::ProcessExit(exit) => {
-                if self.recent_exits.is_new(&exit.process)
-                    && self.admit(&exit.cgroups, exit.header.ktime_ns)
-                {
-                    self.attributor.exit_signals(&exit)
+            Record::ProcessExec(exec) => {
+                let cgroup = self.attributor.identity(&exec.cgroups);
+                if self.exec_rate.admit(cgroup, exec.header.ktime_ns) {
+                    vec![self.attributor.exec_signal(&exec)]
                 } else {
+                    self.losses.add(Stage::RateLimit, "cgroup_exec_rate", 1);
                     Vec::new()
                 }
             }
-            Record::ProcessExec(_) | Record::OomKill(_) => Vec::new(),
+            Record::ProcessExit(exit) => {
+                let cgroup = self.attributor.identity(&exit.cgroups);
+                if !self.recent_exits.is_new(&exit.process) {
+                    Vec::new()
+                } else if self.exit_rate.admit(cgroup, exit.header.ktime_ns) {
+                    self.attributor.exit_signals(&exit)
+                } else {
+                    self.losses.add(Stage::RateLimit, "cgroup_exit_rate", 1);
+                    Vec::new()
+                }
+            }
+            // Never written to the bulk lane; without what the urgent one reads, it would mislead.
+            Record::OomKill(_) => {
+                self.losses.add(Stage::Decode, "wrong_lane", 1);
+                Vec::new()
+            }
         }
-    }
-
-    /// Returns whether a cgroup may cause a bulk signal, counting it as lost if not.
-    fn admit(&mut self, ids: &CgroupIds, ktime_ns: u64) -> bool {
-        let admitted = self
-            .rate_limit
-            .admit(self.attributor.identity(ids), ktime_ns);
-        if !admitted {
-            self.losses.add(Stage::RateLimit, "cgroup_rate", 1);
-        }
-        admitted
     }
 
     async fn oom_signal(&mut self, kill: Box<OomKill>) -> v1::Signal {
