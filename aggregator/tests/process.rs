@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod process {
     mod agent;
+    mod analysis;
     mod api;
     mod daemon;
     mod disk;

@@ -71,3 +71,35 @@ pub(crate) fn schema() -> Value {
         "additionalProperties": false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::analyze::validate::tests::incident;
+
+    /// The version and the first bytes of the digest of everything a model is told about one incident.
+    const PINNED: (&str, &str) = ("1", "db389b85992b7d2d");
+
+    #[test]
+    fn changes_its_version_with_every_change_of_its_bytes() {
+        let prompt = prompt(&Facts::of(&incident()));
+        let told = format!("{}\n{}\n{}", prompt.system, prompt.user, schema());
+        let digest = Sha256::digest(told);
+        let start = digest.first_chunk().copied().map(u64::from_be_bytes);
+        let start = format!("{:016x}", start.unwrap());
+        assert_eq!((PROMPT_VERSION, start.as_str()), PINNED);
+    }
+
+    #[test]
+    fn states_the_schema_and_the_number_of_sentences() {
+        let prompt = prompt(&Facts::of(&incident()));
+        assert!(
+            prompt
+                .system
+                .contains(&format!("At most {MAX_SENTENCES} sentences"))
+        );
+        assert!(prompt.system.contains("{\"sentences\":["));
+    }
+}

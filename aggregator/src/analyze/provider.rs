@@ -14,7 +14,9 @@ use super::{
 
 /// Why no analyzer could be made.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to set up the connection to the model's provider")]
+#[error(
+    "failed to set up the connection to the model's provider (an https address needs this machine's CA certificates)"
+)]
 pub struct StartError(#[source] pub(super) reqwest::Error);
 
 /// Why a call gave no usable answer.

@@ -4,7 +4,10 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{Router, body::Body, extract::State, http, response::Response, routing::any};
@@ -112,6 +115,8 @@ struct Shared {
     behaviour: Behaviour,
     needs_key: bool,
     received: Mutex<Vec<Request>>,
+    /// Requests of any kind, those that were refused too.
+    seen: AtomicUsize,
 }
 
 impl Script {
@@ -165,6 +170,7 @@ impl Server {
             behaviour,
             needs_key,
             received: Mutex::default(),
+            seen: AtomicUsize::new(0),
         });
         let app = Router::new()
             .fallback(any(handle))
@@ -189,6 +195,11 @@ impl Server {
         }
     }
 
+    /// How many requests came, those that did not follow the protocol among them.
+    pub fn seen(&self) -> usize {
+        self.shared.seen.load(Ordering::Relaxed)
+    }
+
     /// The requests that followed the protocol, oldest first.
     pub fn requests(&self) -> Vec<Request> {
         self.shared
@@ -206,6 +217,7 @@ impl Drop for Server {
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, request: http::Request<Body>) -> Response {
+    shared.seen.fetch_add(1, Ordering::Relaxed);
     match admit(&shared, request).await {
         Ok((request, behaviour)) => play::play(&shared, behaviour, &request).await,
         Err(refusal) => reply::refusal(shared.protocol, &refusal),
@@ -244,5 +256,159 @@ fn turn_of(behaviour: &Behaviour, turn: usize) -> Behaviour {
                 .unwrap_or(Behaviour::Empty)
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    /// Sends one raw request; gives the whole answer.
+    async fn ask(server: &Server, path: &str, headers: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// What each protocol refuses: path, headers, body, and the start and a part of the answer.
+    type Case<'c> = (&'c str, String, &'c str, &'c str, &'c str);
+
+    async fn check(protocol: Protocol, cases: &[Case<'_>]) {
+        let server = Server::start(protocol, Behaviour::Answer(Script::text("hello")))
+            .await
+            .unwrap();
+        for (path, headers, body, status, part) in cases {
+            let answer = ask(&server, path, headers, body).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{path} {body}: {answer}"
+            );
+            assert!(answer.contains(part), "{path} {body}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn is_as_strict_as_openai() {
+        let key = format!("authorization: Bearer {KEY}\r\n");
+        let path = "/v1/chat/completions";
+        let good = r#"{"model":"detective-1","messages":[{"role":"user","content":"hi"}]}"#;
+        let open_schema = r#"{"model":"detective-1","messages":[{"role":"user","content":"hi"}],
+            "response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}}}"#;
+        let cases: Vec<Case<'_>> = vec![
+            (path, key.clone(), good, "200", "\"content\":\"hello\""),
+            ("/chat/completions", key.clone(), good, "404", "Invalid URL"),
+            (path, String::new(), good, "401", "provide an API key"),
+            (
+                path,
+                "authorization: Bearer sk-wrong-key\r\n".to_owned(),
+                good,
+                "401",
+                "invalid_api_key",
+            ),
+            (path, key.clone(), "{", "400", "parse the JSON body"),
+            (
+                path,
+                key.clone(),
+                r#"{"messages":[]}"#,
+                "400",
+                "model parameter",
+            ),
+            (
+                path,
+                key.clone(),
+                r#"{"model":"detective-1","messages":[]}"#,
+                "400",
+                "messages",
+            ),
+            (
+                path,
+                key.clone(),
+                r#"{"model":"m","max_token":1}"#,
+                "400",
+                "max_token",
+            ),
+            (
+                path,
+                key.clone(),
+                open_schema,
+                "400",
+                "additionalProperties",
+            ),
+            (
+                path,
+                key,
+                r#"{"model":"gone","messages":[{"role":"user","content":"hi"}]}"#,
+                "404",
+                "model_not_found",
+            ),
+        ];
+        check(Protocol::OpenAi, &cases).await;
+    }
+
+    #[tokio::test]
+    async fn is_as_strict_as_anthropic() {
+        let version = "anthropic-version: 2023-06-01\r\n";
+        let both = format!("x-api-key: {KEY}\r\n{version}");
+        let path = "/v1/messages";
+        let good =
+            r#"{"model":"detective-1","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+        let system_role = r#"{"model":"detective-1","max_tokens":9,"messages":[{"role":"system","content":"hi"}]}"#;
+        let unknown_model = good.replace("detective-1", "gone");
+        let old_field =
+            r#"{"model":"detective-1","max_tokens":9,"messages":[],"output_format":{}}"#;
+        let cases: Vec<Case<'_>> = vec![
+            (path, both.clone(), good, "200", "\"text\":\"hello\""),
+            ("/messages", both.clone(), good, "404", "not_found_error"),
+            (
+                path,
+                version.to_owned(),
+                good,
+                "401",
+                "x-api-key header is required",
+            ),
+            (
+                path,
+                format!("x-api-key: no\r\n{version}"),
+                good,
+                "401",
+                "authentication_error",
+            ),
+            (
+                path,
+                format!("x-api-key: {KEY}\r\n"),
+                good,
+                "400",
+                "anthropic-version",
+            ),
+            (
+                path,
+                both.clone(),
+                r#"{"model":"detective-1","messages":[]}"#,
+                "400",
+                "max_tokens: Field required",
+            ),
+            (path, both.clone(), system_role, "400", "Unexpected role"),
+            (
+                path,
+                both.clone(),
+                old_field,
+                "400",
+                "output_format: Extra inputs",
+            ),
+            (path, both, &unknown_model, "404", "model: gone"),
+        ];
+        check(Protocol::Anthropic, &cases).await;
     }
 }
