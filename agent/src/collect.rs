@@ -4,6 +4,7 @@
 pub mod cgroupfs;
 pub mod clock;
 mod oom;
+mod pace;
 mod probe_log;
 pub mod procfs;
 mod rate_limit;
@@ -17,7 +18,7 @@ use inquest_agent_abi::{CgroupIds, Lane, OomKill};
 use inquest_proto::v1::{self, loss::Stage};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
-    time::{Instant, MissedTickBehavior},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -29,6 +30,7 @@ use crate::{
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
+use pace::Pace;
 use probe_log::ProbeLog;
 use rate_limit::RateLimit;
 use recent_exits::RecentExits;
@@ -62,6 +64,9 @@ pub enum CollectorError {
     /// The runtime does not take the ring buffer.
     #[error("failed to wait for the urgent ring buffer")]
     Register(#[source] io::Error),
+    /// The kernel grants no timer.
+    #[error("failed to keep the pace of reading the bulk ring buffer")]
+    Pace(#[source] io::Error),
 }
 
 /// Reads what the probes record. Keeps the programs attached for as long as it lives.
@@ -132,8 +137,7 @@ impl Collector {
             sender: out,
             shutdown,
         };
-        let mut poll = tokio::time::interval(POLL_INTERVAL);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = Pace::every(POLL_INTERVAL).map_err(CollectorError::Pace)?;
         let mut housekeeping = Instant::now();
         while !out.shutdown.is_cancelled() {
             tokio::select! {
@@ -142,11 +146,14 @@ impl Collector {
                 woken = urgent.woken() => {
                     if let Err(error) = woken {
                         warn!(%error, "failed to wait for the urgent ring buffer, polling instead");
-                        poll.tick().await;
+                        poll.tick().await.map_err(CollectorError::Pace)?;
                     }
                     rest.drain_urgent(&mut urgent, &out).await;
                 }
-                _ = poll.tick() => rest.drain(&mut urgent, &out).await,
+                ticked = poll.tick() => {
+                    ticked.map_err(CollectorError::Pace)?;
+                    rest.drain(&mut urgent, &out).await;
+                }
             }
             if housekeeping.elapsed() >= HOUSEKEEPING_INTERVAL {
                 housekeeping = Instant::now();
