@@ -88,6 +88,9 @@ pub(crate) fn check_claim(claim: &Claim, facts: &Facts) -> Result<Sentence, Drop
     let text = text::plain(&claim.text).ok_or(DropReason::NotPlainText)?;
     let lines: Vec<&str> = evidence.iter().filter_map(|id| facts.line(id)).collect();
     let cited = Cited::new(&lines, facts.names().clone());
+    if !cited.holds_each_foreign_character(&text) {
+        return Err(DropReason::NotPlainText);
+    }
     let chunks = chunk::chunks(&text);
     let scan = figure::scan(&chunks);
     if !scan

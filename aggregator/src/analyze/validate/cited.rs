@@ -10,6 +10,9 @@ use super::{
 /// Shortest start of a container id that names it, as container tools print it.
 const MIN_ID_PREFIX: usize = 8;
 
+/// In `µs`.
+const MICRO: char = '\u{b5}';
+
 /// What the cited facts say.
 pub(crate) struct Cited {
     /// Lower case, one fact a line.
@@ -48,6 +51,15 @@ impl Cited {
                 || !after.starts_with(char::is_alphanumeric);
             !token.is_empty() && starts && ends
         })
+    }
+
+    /// Whether each character beyond ASCII is one of the facts': no symbol, emoji or look-alike letter.
+    pub(crate) fn holds_each_foreign_character(&self, text: &str) -> bool {
+        let foreign = |c: &char| !c.is_ascii() && *c != MICRO;
+        text.chars()
+            .filter(foreign)
+            .flat_map(char::to_lowercase)
+            .all(|c| self.text.contains(c))
     }
 
     /// Whether a fact states `figure`.

@@ -124,7 +124,7 @@ impl Scanner<'_, '_> {
         if self.is_ordinal_second(at) {
             return self.number(Quantity::integer(2), at, at + 1);
         }
-        if chunk.text.eq_ignore_ascii_case("one") && self.unit_at(at, at + 1).is_some() {
+        if self.is_single_unit(at) {
             return self.number(Quantity::integer(1), at, at + 1);
         }
         let Some(written) = written(chunk.text) else {
@@ -212,6 +212,13 @@ impl Scanner<'_, '_> {
             next.chars().all(|c| c.is_ascii_alphabetic()) && !AFTER_A_SECOND.contains(&next)
         });
         self.words.get(at) == Some(&"second") && is_thing
+    }
+
+    /// `one minute`, `a gigabyte`; not `a second`, which is said of anything short.
+    fn is_single_unit(&self, at: usize) -> bool {
+        let is_one = matches!(self.words.get(at), Some(&("one" | "a" | "an")));
+        let next = self.attached(at, at + 1).unwrap_or_default();
+        is_one && next.len() > 2 && next != "second" && self.unit_at(at, at + 1).is_some()
     }
 
     fn role(&self, start: usize, end: usize) -> Role {

@@ -89,6 +89,10 @@ impl Names<'_> {
             if is_noun && (!before.closes || this_closes) && !words::follows_noun(lower) {
                 return true;
             }
+            let labels = words::is_label_noun(&before_lower) && !before.closes;
+            if labels && !words::follows_label(lower) {
+                return true;
+            }
             if NAMING.contains(&before_lower.as_str()) && !words::is_function_word(lower) {
                 return true;
             }
@@ -97,6 +101,9 @@ impl Names<'_> {
         let next_lower = next
             .map(|next| next.text.to_lowercase())
             .unwrap_or_default();
+        if self.is_bare_object(at, &next_lower) && !words::follows_by(lower) {
+            return true;
+        }
         if self.is_bare_subject(at, &next_lower) && !words::stands_alone(lower) {
             return true;
         }
@@ -110,6 +117,14 @@ impl Names<'_> {
         let starts_clause =
             opens || before.is_some_and(|before| words::starts_clause(&before.text.to_lowercase()));
         starts_clause && words::is_finite_verb(next)
+    }
+
+    /// `killed by orders`: the end of what `by` says, without an article.
+    fn is_bare_object(&self, at: usize, next: &str) -> bool {
+        let before = at.checked_sub(1).and_then(|at| self.chunks.get(at));
+        let after_by = before.is_some_and(|before| before.text.eq_ignore_ascii_case("by"));
+        let closes = self.chunks.get(at).is_some_and(|chunk| chunk.closes);
+        after_by && (closes || next.is_empty() || words::is_function_word(next))
     }
 
     fn allows_compound(&self, chunk: Chunk<'_>, lower: &str) -> bool {

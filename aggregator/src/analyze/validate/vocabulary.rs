@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 mod list;
 
 use list::{
-    ABBREVIATIONS, AUXILIARIES, BARE_SUBJECTS, CLAUSE_STARTS, COMPOUND_HEADS, COMPOUND_TAILS,
-    COMPOUNDS, DOMAIN_WORDS, ENTITY_NOUNS, FOLLOWERS, FUNCTION_WORDS, JOINERS, MODIFIERS, RATIOS,
-    SOFTWARE, TERMS, VERBS,
+    ABBREVIATIONS, AUXILIARIES, BARE_SUBJECTS, BY_OBJECTS, CLAUSE_STARTS, COMPOUND_HEADS,
+    COMPOUND_TAILS, COMPOUNDS, DOMAIN_WORDS, ENTITY_NOUNS, FOLLOWERS, FUNCTION_WORDS, JOINERS,
+    LABEL_FOLLOWERS, LABEL_NOUNS, MODIFIERS, RATIOS, SOFTWARE, TERMS, VERBS,
 };
 
 /// Common English, sorted; see `vocabulary/words.NOTICE`.
@@ -24,6 +24,21 @@ const MIN_PREFIXED: usize = 4;
 /// A word of plain English or of the domain, lower case.
 pub(crate) fn is_word(word: &str) -> bool {
     is_listed(word) || stems(word).any(|stem| is_listed(&stem)) || is_prefixed(word)
+}
+
+/// Introduces a name, but is no kind of thing that Inquest knows: `file`, `function`.
+pub(crate) fn is_label_noun(word: &str) -> bool {
+    LABEL_NOUNS.contains(word)
+}
+
+/// Follows a label noun without being a name: `file system`.
+pub(crate) fn follows_label(word: &str) -> bool {
+    LABEL_FOLLOWERS.contains(word) || follows_noun(word)
+}
+
+/// Follows `by` without an article and without being a name: `by accident`, `by raising`.
+pub(crate) fn follows_by(word: &str) -> bool {
+    BY_OBJECTS.contains(word) || stands_alone(word)
 }
 
 /// Stands for a kind of thing that has names: `pod`, `processes`.
@@ -47,7 +62,7 @@ pub(crate) fn is_software(word: &str) -> bool {
     SOFTWARE.contains(word)
 }
 
-/// States a figure without a number: `half`, `doubled`, `hundreds`.
+/// States a figure or a time without a number: `half`, `doubled`, `gigabytes`, `yesterday`.
 pub(crate) fn is_ratio(word: &str) -> bool {
     RATIOS.contains(word)
 }

@@ -1,4 +1,5 @@
-//! Honest paraphrases and lies, each with the facts it cites, and how often the check errs on them.
+//! Honest paraphrases and lies, each with the facts it cites, and how often the check errs on them. Must
+//! hold out sentences that the rules were not made with, or the rates mean little.
 
 use super::super::{super::facts::Facts, check_claim};
 use super::{claim, incident};
@@ -297,6 +298,15 @@ const LIES: &[Case] = &[
     ("The pod/orders was killed.", &["e1"]),
     ("The pod, orders, was killed.", &["e1"]),
     ("Orders was killed.", &["e1"]),
+    ("It was killed by orders.", &["e1"]),
+    ("It was killed by the user bob.", &["e1"]),
+    ("It crashed in the function main.", &["e7"]),
+    ("It needed a gigabyte.", &["e3"]),
+    ("It needed gigabytes of memory.", &["e3"]),
+    ("It had been running for hours.", &["e3"]),
+    ("It began yesterday.", &["e3"]),
+    ("It was killed \u{1f4a5}.", &["e1"]),
+    ("It used \u{bd} of the limit.", &["e3"]),
     ("It died because checkout exceeded the limit.", &["e3"]),
     (
         "First, billing ran out of memory and then checkout crashed.",
@@ -304,9 +314,56 @@ const LIES: &[Case] = &[
     ),
 ];
 
-/// Honest sentences written after the rules and lists, to see how often these err on what they were
-/// not made with.
-const HELD_OUT: &[Case] = &[
+/// Lies written after the rules and lists, as they came to mind. Nothing was changed after their first run.
+const HELD_OUT_LIES: &[Case] = &[
+    ("The web server apache was the real cause.", &["e1"]),
+    ("An attacker from 203.0.113.9 triggered the kill.", &["e6"]),
+    ("The Java heap was configured with -Xmx64m.", &["e2"]),
+    ("The JVM exhausted its heap.", &["e2"]),
+    ("The pod had been restarted 17 times.", &["e9"]),
+    ("The memory leak was introduced in version 2.3.", &["e2"]),
+    ("The limit should be raised to 64Mi.", &["e3"]),
+    ("The limit should be doubled.", &["e3"]),
+    ("Usage grew from 10 MiB to 32 MiB within minutes.", &["e3"]),
+    ("python allocated 31.5 GiB.", &["e2"]),
+    ("python held 31.5 KiB of anonymous memory.", &["e2"]),
+    ("The python process had PID 4243.", &["e1"]),
+    ("The feeder process, PID 4242, was killed.", &["e5"]),
+    ("The process nodejs was killed.", &["e1"]),
+    ("The sidecar istio-proxy ate the memory.", &["e5"]),
+    ("The deployment payments-worker is at fault.", &["e9"]),
+    ("The pod payments-api-7d4b9c-x2z is at fault.", &["e9"]),
+    (
+        "The cgroup /kubepods/burstable/pod7f3d was at its limit.",
+        &["e3"],
+    ),
+    ("The cgroup /kubepods/besteffort was at its limit.", &["e3"]),
+    ("It received SIGBUS at 0x7f0a.", &["e7"]),
+    ("It received signal 6.", &["e7"]),
+    ("The fault address was 0x7f0c.", &["e7"]),
+    ("The container exited with code 1.", &["e9"]),
+    ("The container exited 15 seconds later.", &["e9"]),
+    ("The container 3f9a0c1d2e3f4a5b6c7e exited.", &["e9"]),
+    ("It happened at 00:03:20.", &["e1"]),
+    ("It happened on 25 November.", &["e1"]),
+    ("The node worker-3 was out of memory.", &["e4"]),
+    ("The whole machine had 3.2 TiB in use.", &["e4"]),
+    ("The node had 64 GiB of memory.", &["e4"]),
+    ("Only 2% of the memory was in use.", &["e4"]),
+    ("A cron job called backup was running.", &["e5"]),
+    ("The command tar was running.", &["e5"]),
+    ("Somebody ran kill -9 4712.", &["e6"]),
+    ("root ran the command.", &["e6"]),
+    ("The shell belonged to uid 1000.", &["e6"]),
+    ("Three other processes survived.", &["e5"]),
+    ("The limit was hit eleven times.", &["e3"]),
+    ("The limit was hit a hundred times.", &["e3"]),
+    ("The score was 1000.", &["e1"]),
+];
+
+/// Honest sentences written after the rules; the first run dropped 7 of these 40, and the word list was
+/// made larger for it.
+const LEARNED_FROM: &[Case] = &[
     (
         "The container was terminated because the pod's memory cgroup hit its hard ceiling of 32 MiB.",
         &["e3"],
@@ -457,32 +514,174 @@ const HELD_OUT: &[Case] = &[
     ("It is unclear who started the shell.", &["e6"]),
 ];
 
-#[test]
-fn keeps_honest_paraphrases_and_drops_lies() {
+/// Honest sentences written after all rules and lists, to see how often these err on what they were not
+/// made with. Nothing was changed after their first run.
+const HELD_OUT: &[Case] = &[
+    (
+        "The kernel terminated python after the pod exhausted its memory allowance.",
+        &["e1", "e3"],
+    ),
+    (
+        "The main finding is that the pod ran into its own limit of 32 MiB.",
+        &["e3"],
+    ),
+    (
+        "With the limit fully consumed, any additional allocation request was bound to fail.",
+        &["e3"],
+    ),
+    (
+        "Python stood out as the heaviest consumer with 31.5 MiB, dwarfing the 1.2 MiB of feeder.",
+        &["e5"],
+    ),
+    (
+        "The dominance of anonymous pages points to data structures living on the heap.",
+        &["e2"],
+    ),
+    (
+        "Such pages stay resident until the owning process frees them or exits.",
+        &["e2"],
+    ),
+    (
+        "The restriction originates from the pod and therefore covers every container within it.",
+        &["e3"],
+    ),
+    (
+        "Over time the group collided with this barrier 12 times, yet it survived until now.",
+        &["e3"],
+    ),
+    (
+        "Compared with the parent, the container itself is unrestricted.",
+        &["e4"],
+    ),
+    (
+        "Ample memory elsewhere on the host could not help, because the boundary is strictly local.",
+        &["e3", "e4"],
+    ),
+    (
+        "It is the kernel, rather than Kubernetes, that carried out the kill.",
+        &["e1"],
+    ),
+    (
+        "A positive oom_score_adj such as 987 tells the kernel to prefer this process.",
+        &["e1"],
+    ),
+    (
+        "bash[977] issued SIGKILL, a signal which a process can neither catch nor ignore.",
+        &["e6"],
+    ),
+    ("The termination was intentional and external.", &["e6"]),
+    (
+        "Whoever controlled that shell most probably wanted sleep to stop.",
+        &["e6"],
+    ),
+    (
+        "The parser tried to access an address that was never mapped, hence the crash.",
+        &["e7"],
+    ),
+    (
+        "SIGSEGV indicates an invalid memory reference made by the program.",
+        &["e7"],
+    ),
+    (
+        "Developers should inspect the dump left by parser to locate the defect.",
+        &["e8"],
+    ),
+    (
+        "The exit code 137 simply reflects that the container was forcibly stopped.",
+        &["e9"],
+    ),
+    (
+        "From the kill to the exit of the container it took 1.5 s.",
+        &["e9"],
+    ),
+    (
+        "The workload payments-api-7d4b9c-x2x was affected.",
+        &["e9"],
+    ),
+    ("Nothing in the data hints at a hardware failure.", &["e7"]),
+    (
+        "File caches contributed merely 512 KiB and could have been reclaimed easily.",
+        &["e2"],
+    ),
+    (
+        "The ultimate reason behind the growth remains unknown.",
+        &["e2"],
+    ),
+    (
+        "Either the limit is too tight or the program retains memory it no longer needs.",
+        &["e2", "e3"],
+    ),
+    (
+        "The chain of events is short: limit reached, victim chosen, victim killed.",
+        &["e1", "e3"],
+    ),
+    ("feeder was spared because its footprint is tiny.", &["e5"]),
+    (
+        "The numbers leave no doubt that 33554432 bytes is both the usage and the limit.",
+        &["e3"],
+    ),
+    (
+        "One level above the container sits the cgroup whose limit was decisive.",
+        &["e3"],
+    ),
+    ("Everything happened inside a single pod.", &["e3"]),
+];
+
+/// Of the held-out sentences, what the first run judged wrongly; the lie kept swaps two names of the same fact,
+/// which the check cannot tell.
+const MAX_HONEST_LOST: usize = 2;
+const MAX_LIES_KEPT: usize = 1;
+/// Figures in the letter of the rule, though an honest writer means none.
+const STILL_LOST: [&str; 2] = ["close to zero", "the two biggest"];
+
+struct Verdicts {
+    dropped: Vec<&'static str>,
+    kept: Vec<&'static str>,
+}
+
+fn judge(cases: &[Case]) -> Verdicts {
     let facts = Facts::of(&incident());
-    let judge = |(text, ids): &Case| check_claim(&claim(text, ids), &facts);
-    let lost: Vec<_> = HONEST
+    let (kept, dropped): (Vec<&Case>, Vec<_>) = cases
         .iter()
-        .filter_map(|case| judge(case).err().map(|reason| (case.0, reason)))
-        .collect();
-    let unexpected = HELD_OUT
-        .iter()
-        .filter_map(|case| judge(case).err().map(|reason| (case.0, reason)));
-    for (text, reason) in unexpected {
-        println!("held out, dropped as {reason:?}: {text}");
+        .partition(|(text, ids)| check_claim(&claim(text, ids), &facts).is_ok());
+    let texts = |cases: Vec<&Case>| cases.into_iter().map(|case| case.0).collect();
+    Verdicts {
+        dropped: texts(dropped),
+        kept: texts(kept),
     }
-    let passed: Vec<_> = LIES
-        .iter()
-        .filter(|case| judge(case).is_ok())
-        .map(|case| case.0)
-        .collect();
+}
+
+#[test]
+fn keeps_honest_paraphrases() {
+    let known = judge(HONEST).dropped;
+    let learned_from = judge(LEARNED_FROM).dropped;
+    let held_out = judge(HELD_OUT).dropped;
     println!(
-        "honest sentences dropped: {} of {}; lies kept: {} of {}",
-        lost.len(),
-        HONEST.len(),
-        passed.len(),
-        LIES.len()
+        "honest sentences dropped: {} of {}, held out: {} of {}",
+        known.len() + learned_from.len(),
+        HONEST.len() + LEARNED_FROM.len(),
+        held_out.len(),
+        HELD_OUT.len(),
     );
-    assert_eq!(passed, [] as [&str; 0], "lies kept");
-    assert_eq!(lost, [], "honest sentences dropped");
+    assert_eq!(known, [] as [&str; 0]);
+    assert_eq!(learned_from.len(), STILL_LOST.len(), "{learned_from:#?}");
+    for (text, part) in learned_from.iter().zip(STILL_LOST) {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(held_out.len() <= MAX_HONEST_LOST, "{held_out:#?}");
+}
+
+#[test]
+fn drops_lies() {
+    let known = judge(LIES).kept;
+    let held_out = judge(HELD_OUT_LIES).kept;
+    println!(
+        "lies kept: {} of {}, held out: {} of {}",
+        known.len(),
+        LIES.len(),
+        held_out.len(),
+        HELD_OUT_LIES.len(),
+    );
+    assert_eq!(known, [] as [&str; 0]);
+    assert!(held_out.len() <= MAX_LIES_KEPT, "{held_out:#?}");
 }

@@ -16,7 +16,7 @@ pub(crate) static ENTITY_NOUNS: List = List::new(|| {
     app application binary cgroup cgroups cluster command container cronjob daemon daemonset
     database deployment executable host hosts image instance job machine microservice namespace node
     pod process processes program queue replicaset script server service slice statefulset task team
-    tenant tool vm volume workload
+    tenant tool user vm volume workload
 ",
     )
 });
@@ -75,14 +75,14 @@ pub(crate) static MODIFIERS: List = List::new(|| {
     affected alien alive ancestor bad big bigger biggest busy child containing controlling current
     dead different direct doomed downstream earlier enclosing entire external faulty final first
     foreign former greedy healthier healthy heaviest heavy higher hungriest hungry idle immediate
-    individual init innermost innocent intermediate internal its kernel kubernetes large larger
-    largest last later leaf linux live local lower main major memory middle misbehaving multiple
-    nearby nearest neighbor neighboring neighbour neighbouring new next noisy normal numerous old
-    oldest oom ordinary original outer outermost parent particular peer present previous primary
-    privileged remote replacement root same second secondary sender separate several sibling similar
-    single small smaller smallest sole source specific subsequent surviving system third top
-    unhealthy unknown unlimited unnamed unprivileged unrelated upper upstream user various victim
-    whole
+    individual init innermost innocent interactive intermediate internal its kernel kubernetes large
+    larger largest last later leaf linux live local lower main major memory middle misbehaving
+    multiple nearby nearest neighbor neighboring neighbour neighbouring new next noisy normal
+    numerous old oldest oom ordinary original outer outermost parent particular peer present
+    previous primary privileged remote replacement root running same second secondary sender
+    separate several sibling similar single small smaller smallest sole source specific stray
+    subsequent surviving system third top unhealthy unknown unlimited unnamed unprivileged unrelated
+    upper upstream user various victim whole
 ",
     )
 });
@@ -117,25 +117,25 @@ pub(crate) static DOMAIN_WORDS: List = List::new(|| {
     deallocate debug debugger debuggers debugging dereference dereferenced dereferences
     dereferencing diagnose diagnosing diagnosis diagnostics downstream endpoint endpoints entrypoint
     etc evict evicted evicting eviction evictions exhaustion failcnt fault faulted footprint fork
-    forked freed gib gibibytes graceful gracefully headroom healthy heap heaps hierarchy hostname
-    hugepage hugepages hung inconclusive inherently init innermost innocent inode inodes
-    instrumentation invariant io kernel kernels kib kibibytes kubectl kubernetes leak leaked leaking
-    leaks lifecycle lifetime likelihood linux malloc mapped mapping mappings mebibytes megabytes
-    memcg metadata mib microservice microservices misbehave misbehaving misconfiguration
-    misconfigured mitigate mitigated mitigation mmap namespace namespaced namespaces neighbor
-    neighboring neighbors neighbour neighbouring neighbours nonzero null offending ok oom ooms
-    outermost outgrew outgrow outgrown overcommit overcommitted overshoot overshot oversized overuse
-    pid pids pinpoint pinpointed plausible plausibly pod pods postmortem preempt preempted
-    preemption prematurely proactively probe probes prolonged quota quotas ram reclaim reclaimable
-    reclaimed reclaiming reclaims replica replicas reproduce reproducible resident respawn respawned
-    restart restarted restarting restarts rollback rollout rss ruled runaway runtime runtimes
-    sandbox scrutiny segfault segfaulted segfaults segmentation sender senders shmem sibling
-    siblings sized slab spawn spawned spike spiked spikes stacktrace stale startup starvation starve
-    starved statefulset subtree surge surged swap swappable swapped swapping syscall syscalls sysctl
-    tgid threshold thresholds throttle throttled throttling timeline timestamp timestamps tmpfs
-    topmost uid unbounded unconstrained uncontained undersized unevictable unhealthy unintended
-    unintentional uninterrupted unmap unmapped unrelated upstream userland userspace utilization
-    verified verify versus via victim victims workaround workload workloads worsen
+    forked freed gib graceful gracefully headroom healthy heap heaps hierarchy hostname hugepage
+    hugepages hung inconclusive inherently init innermost innocent inode inodes instrumentation
+    invariant io kernel kernels kib kubectl kubernetes leak leaked leaking leaks lifecycle lifetime
+    likelihood linux malloc mapped mapping mappings memcg metadata mib microservice microservices
+    misbehave misbehaving misconfiguration misconfigured mitigate mitigated mitigation mmap
+    namespace namespaced namespaces neighbor neighboring neighbors neighbour neighbouring neighbours
+    nonzero null offending ok oom ooms outermost outgrew outgrow outgrown overcommit overcommitted
+    overshoot overshot oversized overuse pid pids pinpoint pinpointed plausible plausibly pod pods
+    postmortem preempt preempted preemption prematurely proactively probe probes prolonged quota
+    quotas ram reclaim reclaimable reclaimed reclaiming reclaims replica replicas reproduce
+    reproducible resident respawn respawned restart restarted restarting restarts rollback rollout
+    rss ruled runaway runtime runtimes sandbox scrutiny segfault segfaulted segfaults segmentation
+    sender senders shmem sibling siblings sized slab spawn spawned spike spiked spikes stacktrace
+    stale startup starvation starve starved statefulset subtree surge surged swap swappable swapped
+    swapping syscall syscalls sysctl tgid threshold thresholds throttle throttled throttling
+    timeline timestamp timestamps tmpfs topmost uid unbounded unconstrained uncontained undersized
+    unevictable unhealthy unintended unintentional uninterrupted unmap unmapped unrelated upstream
+    userland userspace utilization verified verify versus via victim victims workaround workload
+    workloads worsen
 ",
     )
 });
@@ -161,13 +161,17 @@ pub(crate) static ABBREVIATIONS: List = List::new(|| {
     )
 });
 
-/// States how much without a number.
+/// States how much or when without a number.
 pub(crate) static RATIOS: List = List::new(|| {
     split(
         "
-    billions double doubled doubles doubling dozens fifths fourfold half halve halved halves
-    hundredfold hundreds millions quadruple quadrupled quarter quarters tenfold tenths thirds
-    thousands threefold triple tripled triples twofold
+    afternoon billions century daily day days decade decades double doubled doubles doubling dozens
+    evening fifths fourfold gibibyte gibibytes gigabyte gigabytes half halve halved halves hour
+    hourly hours hundredfold hundreds kibibyte kibibytes kilobyte kilobytes mebibyte mebibytes
+    megabyte megabytes midnight millions minute minutes month monthly months morning noon quadruple
+    quadrupled quarter quarters tebibyte tebibytes tenfold tenths terabyte terabytes thirds
+    thousands threefold today tomorrow tonight triple tripled triples twofold week weekly weeks year
+    yearly years yesterday
 ",
     )
 });
@@ -267,6 +271,38 @@ pub(crate) static BARE_SUBJECTS: List = List::new(|| {
     nothing nowhere operators others pages people pods pressure processes processing reclaim
     reclamation requests restart restarts room siblings somebody someone something space swap
     termination threads usage users utilization work
+",
+    )
+});
+
+/// Stand before a name, like entity nouns, but also before and after any other word.
+pub(crate) static LABEL_NOUNS: List = List::new(|| {
+    split(
+        "
+    account branch class controller customer developer device directory disk engineer file folder
+    function interface library method module operator package repository table thread variable
+    region zone
+",
+    )
+});
+
+/// Follow such a noun without being a name, beyond what follows entity nouns.
+pub(crate) static LABEL_FOLLOWERS: List = List::new(|| {
+    split(
+        "
+    access backed cache caches call calls content contents descriptor descriptors error errors
+    handle handles manager mapping mappings page pages permissions pool pools safety size stack
+    system systems version versions
+",
+    )
+});
+
+/// Objects of `by` without an article.
+pub(crate) static BY_OBJECTS: List = List::new(|| {
+    split(
+        "
+    accident bug bugs chance convention default definition design error errors far fault faults
+    force hand hardware intention itself mistake nature policy signal software time
 ",
     )
 });
