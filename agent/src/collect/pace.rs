@@ -45,6 +45,8 @@ impl Pace {
             // Reading is what makes the kernel set the next tick.
             let read = ready.try_io(|timer| Ok(read(timer, &mut [0; size_of::<u64>()])?));
             if let Ok(read) = read {
+                // Nothing is left until the next tick, which sets this again.
+                ready.clear_ready();
                 return read.map(drop);
             }
         }
