@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use inquest_engine::config as engine;
 use serde::Deserialize;
 
 use crate::{
@@ -24,10 +25,10 @@ const DEFAULT_INCIDENT_RETENTION: Duration = Duration::from_hours(30 * 24);
 const DEFAULT_MAX_SIZE: u64 = 2 << 30;
 /// Below this the schema alone leaves little room for signals.
 const MIN_MAX_SIZE: u64 = 16 << 20;
-/// The engine's window reaches back this far; signals must outlive it for a restart to continue.
-const MIN_SIGNAL_RETENTION: Duration = Duration::from_mins(10);
-/// A repeat within a day reopens an incident, which must still be there.
-const MIN_INCIDENT_RETENTION: Duration = Duration::from_hours(24);
+/// Signals must outlive the engine's window for a restart to continue.
+const MIN_SIGNAL_RETENTION: Duration = engine::WINDOW;
+/// An incident that a repeat may reopen must still be there.
+const MIN_INCIDENT_RETENTION: Duration = engine::REOPEN_WITHIN;
 /// A configuration is a page of text; more is a wrong path.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 

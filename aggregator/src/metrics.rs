@@ -270,6 +270,8 @@ fn latency() -> Histogram {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -292,5 +294,47 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }
+    }
+
+    /// Names in the first column of the manual's aggregator part.
+    fn documented() -> BTreeSet<String> {
+        let manual = include_str!("../../docs/metrics.md");
+        let (_, part) = manual.split_once("\n## Aggregator\n").unwrap();
+        let names = part
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `inquest_aggregator_"));
+        names
+            .map(|line| line.split(['`', '{']).next().unwrap().to_owned())
+            .collect()
+    }
+
+    /// A family without a member is not printed.
+    fn with_every_label() -> Metrics {
+        let metrics = Metrics::new(|_| {});
+        let (reason, kind) = (Reason { reason: "r" }, Kind { kind: "k" });
+        metrics.ingest.dropped.get_or_create(&reason).inc();
+        metrics.ingest.lost_at_agents.get_or_create(&reason).inc();
+        metrics.ingest.errors.get_or_create(&kind).inc();
+        metrics.pipeline.errors.get_or_create(&kind).inc();
+        let (route, status) = ("/healthz", 200);
+        let answered = Route { route, status };
+        metrics.api.requests.get_or_create(&answered).inc();
+        metrics
+    }
+
+    #[test]
+    fn the_manual_lists_every_metric_and_no_other() {
+        let page = with_every_label().encode().unwrap();
+        let typed = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE inquest_aggregator_"));
+        let printed: BTreeSet<String> = typed
+            .map(|line| match line.split_once(' ').unwrap() {
+                (name, "counter") => format!("{name}_total"),
+                (name, "info") => format!("{name}_info"),
+                (name, _) => name.to_owned(),
+            })
+            .collect();
+        assert_eq!(printed, documented());
     }
 }

@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use inquest_api::node::{Gap, Loss, Node, Probe};
+use inquest_api::node::{Gap, Node, Probe};
 use inquest_engine::model::{
     Inventory, NodeName, Signal, SignalBody, Timestamp, signal::GapReason,
 };
@@ -14,10 +15,13 @@ use inquest_proto::v1;
 
 use crate::ingest::Session;
 
+mod loss;
+
+pub use loss::stage_word;
+use loss::{INGEST, add, raise};
+
 /// Most gaps kept per node; the oldest go.
 const MAX_GAPS: usize = 32;
-/// Most kinds of loss kept per node; the closed list has fewer.
-const MAX_LOSSES: usize = 64;
 /// Most probes kept per node; an agent has about ten.
 const MAX_PROBES: usize = 64;
 /// Longest text kept from a status, in bytes.
@@ -36,7 +40,8 @@ pub struct Nodes {
 
 #[derive(Debug)]
 struct Entry {
-    node: Node,
+    /// Shared with readers; changing it makes a copy only while one still reads.
+    node: Arc<Node>,
     /// The agent process whose losses are counted.
     start_id: u64,
     /// The stream that is open now.
@@ -53,7 +58,7 @@ impl Nodes {
             let name = NodeName(node.name.clone());
             nodes.inventory.nodes.insert(name.clone(), node.coverage());
             let entry = Entry {
-                node,
+                node: Arc::new(node),
                 start_id: 0,
                 session: None,
                 written_at: Timestamp::EPOCH,
@@ -69,11 +74,9 @@ impl Nodes {
     }
 
     /// All nodes by name.
-    pub fn list(&self) -> Vec<Node> {
-        self.entries
-            .values()
-            .map(|entry| entry.node.clone())
-            .collect()
+    pub fn list(&self) -> Vec<Arc<Node>> {
+        let nodes = self.entries.values();
+        nodes.map(|entry| Arc::clone(&entry.node)).collect()
     }
 
     /// Nodes whose stored form is out of date, to be written now.
@@ -83,7 +86,7 @@ impl Nodes {
         for name in names {
             if let Some(entry) = self.entries.get_mut(&name) {
                 entry.written_at = now;
-                nodes.push(entry.node.clone());
+                nodes.push(entry.node.as_ref().clone());
             }
         }
         nodes
@@ -91,15 +94,17 @@ impl Nodes {
 
     /// An agent opened a stream.
     pub fn connected(&mut self, session: &Session, now: Timestamp) {
-        self.change(session, now, |entry| {
-            if entry.start_id != session.start_id {
-                entry.start_id = session.start_id;
-                entry.node.lost.retain(|loss| loss.stage == INGEST);
+        let entry = self.entry(&session.node);
+        let is_new_process = entry.start_id != session.start_id;
+        entry.start_id = session.start_id;
+        entry.session = Some(session.number);
+        self.change(session, now, |node| {
+            if is_new_process {
+                node.lost.retain(|loss| loss.stage == INGEST);
             }
-            entry.session = Some(session.number);
-            entry.node.connected = true;
-            entry.node.agent_id.clone_from(&session.agent_id);
-            entry.node.agent_version = clean(&session.agent_version);
+            node.connected = true;
+            node.agent_id.clone_from(&session.agent_id);
+            node.agent_version = clean(&session.agent_version);
             true
         });
     }
@@ -111,50 +116,47 @@ impl Nodes {
         };
         if entry.session == Some(session.number) {
             entry.session = None;
-            entry.node.connected = false;
+            Arc::make_mut(&mut entry.node).connected = false;
             self.unwritten.insert(session.node.clone());
         }
     }
 
     /// An agent told how it is.
     pub fn reported(&mut self, session: &Session, status: &v1::NodeStatus, now: Timestamp) {
-        self.change(session, now, |entry| {
-            let before = entry.node.clone();
-            entry.node.kernel_release = clean(&status.kernel_release);
-            entry.node.cgroup_version = status.cgroup_version;
-            entry.node.probes = status.probes.iter().take(MAX_PROBES).map(probe).collect();
-            entry.node.spool_bytes = status.spool_bytes;
+        self.change(session, now, |node| {
+            let before = node.clone();
+            node.kernel_release = clean(&status.kernel_release);
+            node.cgroup_version = status.cgroup_version;
+            node.probes = status.probes.iter().take(MAX_PROBES).map(probe).collect();
+            node.spool_bytes = status.spool_bytes;
             for loss in &status.lost_total {
-                raise(&mut entry.node.lost, loss);
+                raise(&mut node.lost, loss);
             }
-            let after = &entry.node;
-            after.probes != before.probes
-                || after.lost != before.lost
-                || after.kernel_release != before.kernel_release
-                || after.cgroup_version != before.cgroup_version
+            let untold = Node {
+                spool_bytes: node.spool_bytes,
+                ..before
+            };
+            *node != untold
         });
     }
 
     /// A batch that is about to be stored: what was lost before it, refused of it, and the gaps it tells of.
     pub fn batch(&mut self, session: &Session, batch: &BatchFacts<'_>, now: Timestamp) {
-        self.change(session, now, |entry| {
-            let gaps_before = entry.node.gaps.len();
-            let newest_before = entry.node.gaps.last().cloned();
-            if batch.start_id == entry.start_id {
+        let is_current = batch.start_id == self.entry(&session.node).start_id;
+        self.change(session, now, |node| {
+            let before = (node.lost.clone(), node.gaps.clone());
+            if is_current {
                 for loss in batch.lost {
-                    add(&mut entry.node.lost, loss);
+                    add(&mut node.lost, loss);
                 }
             }
             for loss in batch.refused {
-                add(&mut entry.node.lost, loss);
+                add(&mut node.lost, loss);
             }
             for gap in batch.signals.iter().filter_map(gap) {
-                keep_gap(&mut entry.node.gaps, gap);
+                keep_gap(&mut node.gaps, gap);
             }
-            !batch.lost.is_empty()
-                || !batch.refused.is_empty()
-                || entry.node.gaps.len() != gaps_before
-                || entry.node.gaps.last() != newest_before.as_ref()
+            (&node.lost, &node.gaps) != (&before.0, &before.1)
         });
     }
 
@@ -163,22 +165,27 @@ impl Nodes {
         &mut self,
         session: &Session,
         now: Timestamp,
-        change: impl FnOnce(&mut Entry) -> bool,
+        change: impl FnOnce(&mut Node) -> bool,
     ) {
         let name = &session.node;
-        let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry {
-            node: unknown_node(&name.0),
+        let entry = self.entry(name);
+        let node = Arc::make_mut(&mut entry.node);
+        node.last_seen_at = now.into();
+        let is_news = change(node);
+        let coverage = node.coverage();
+        if is_news || now.since(entry.written_at) >= WRITE_EVERY {
+            self.unwritten.insert(name.clone());
+        }
+        self.inventory.nodes.insert(name.clone(), coverage);
+    }
+
+    fn entry(&mut self, name: &NodeName) -> &mut Entry {
+        self.entries.entry(name.clone()).or_insert_with(|| Entry {
+            node: Arc::new(unknown_node(&name.0)),
             start_id: 0,
             session: None,
             written_at: Timestamp::EPOCH,
-        });
-        entry.node.last_seen_at = now.into();
-        if change(entry) || now.since(entry.written_at) >= WRITE_EVERY {
-            self.unwritten.insert(name.clone());
-        }
-        self.inventory
-            .nodes
-            .insert(name.clone(), entry.node.coverage());
+        })
     }
 }
 
@@ -189,63 +196,6 @@ pub struct BatchFacts<'a> {
     pub lost: &'a [v1::Loss],
     pub refused: &'a [v1::Loss],
     pub signals: &'a [Signal],
-}
-
-/// The stage whose losses are the aggregator's own and outlive an agent process.
-const INGEST: &str = "ingest";
-
-/// A stage as reports and metrics spell it.
-pub fn stage_word(loss: &v1::Loss) -> &'static str {
-    match loss.stage() {
-        v1::loss::Stage::RingBuffer => "ring_buffer",
-        v1::loss::Stage::Decode => "decode",
-        v1::loss::Stage::RateLimit => "rate_limit",
-        v1::loss::Stage::Queue => "queue",
-        v1::loss::Stage::Spool => "spool",
-        v1::loss::Stage::Ingest => INGEST,
-        v1::loss::Stage::Unspecified => "unknown",
-    }
-}
-
-/// Adds to the count of one stage and reason.
-fn add(losses: &mut Vec<Loss>, loss: &v1::Loss) {
-    if let Some(count) = counter(losses, loss) {
-        *count = count.saturating_add(loss.count);
-    }
-}
-
-/// Brings the count of one stage and reason to a total, never down.
-fn raise(losses: &mut Vec<Loss>, total: &v1::Loss) {
-    if let Some(count) = counter(losses, total) {
-        *count = (*count).max(total.count);
-    }
-}
-
-fn counter<'a>(losses: &'a mut Vec<Loss>, loss: &v1::Loss) -> Option<&'a mut u64> {
-    let (stage, reason) = (stage_word(loss), reason_word(&loss.reason));
-    let known = losses
-        .iter()
-        .position(|known| known.stage == stage && known.reason == reason);
-    let index = match known {
-        Some(index) => index,
-        None if losses.len() < MAX_LOSSES => {
-            losses.push(Loss {
-                stage: stage.to_owned(),
-                reason,
-                count: 0,
-            });
-            losses.len() - 1
-        }
-        None => return None,
-    };
-    losses.get_mut(index).map(|loss| &mut loss.count)
-}
-
-/// A reason if it is a word of the form that the protocol asks for, else `other`.
-fn reason_word(reason: &str) -> String {
-    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let good = !reason.is_empty() && reason.len() <= 64 && reason.bytes().all(is_word);
-    if good { reason } else { "other" }.to_owned()
 }
 
 fn gap(signal: &Signal) -> Option<Gap> {
@@ -341,7 +291,7 @@ mod tests {
     }
 
     fn lost(nodes: &Nodes) -> Vec<(String, String, u64)> {
-        let lost = nodes.list().remove(0).lost;
+        let lost = nodes.list().remove(0).lost.clone();
         lost.into_iter()
             .map(|l| (l.stage, l.reason, l.count))
             .collect()
@@ -426,7 +376,7 @@ mod tests {
         };
         nodes.batch(&session(1, 7), &facts, NOW);
         nodes.batch(&session(1, 7), &facts, NOW);
-        let gaps = nodes.list().remove(0).gaps;
+        let gaps = nodes.list().remove(0).gaps.clone();
         let ends: Vec<_> = gaps
             .iter()
             .map(|gap| Timestamp::from(gap.end).as_nanos())
@@ -457,7 +407,7 @@ mod tests {
         assert_eq!(node.kernel_release.len(), MAX_TEXT_BYTES);
         assert_eq!(
             (node.probes.len(), node.lost.len()),
-            (MAX_PROBES, MAX_LOSSES)
+            (MAX_PROBES, loss::MAX_LOSSES)
         );
         assert_eq!(
             (node.probes[0].name.as_str(), node.probes[0].state.as_str()),

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use inquest_api::Incident;
 use inquest_engine::{
-    Engine, Input,
+    Engine, Input, config as engine_config,
     model::{self, NodeName, Timestamp},
 };
 use tokio::{
@@ -33,7 +33,7 @@ mod view;
 use positions::Positions;
 use turn::Turn;
 use view::Publisher;
-pub use view::{Revision, View};
+pub use view::{NodeList, Revision, View};
 
 /// Inputs that wait for the loop. At the usual batch of some KiB this is little memory; when it is
 /// full, sessions wait and agents keep their spool.
@@ -44,10 +44,6 @@ const MAX_INPUTS_PER_STEP: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 /// How often small blocks are merged and old ones removed.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
-/// The engine correlates within this time; a restart reads the signals of it back.
-const SIGNAL_WINDOW: Duration = Duration::from_mins(10);
-/// A repeat within a day reopens an incident, so a restart reads those back.
-const REOPEN_WINDOW: Duration = Duration::from_hours(24);
 /// First and longest pause between attempts to write a step.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -147,8 +143,9 @@ impl Pipeline {
     pub fn open(store: &Path, parts: Parts) -> Result<(Self, View), StartError> {
         let writer = Writer::open(store)?;
         let window = RestoreWindow {
-            signals: SIGNAL_WINDOW,
-            resolved_incidents: REOPEN_WINDOW,
+            signals: engine_config::WINDOW,
+            max_signals: engine_config::MAX_RECENT_SIGNALS,
+            resolved_incidents: engine_config::REOPEN_WITHIN,
         };
         let restored = writer
             .restore(clock::now(), window)

@@ -8,6 +8,7 @@ mod process {
     mod api;
     mod daemon;
     mod disk;
+    mod explain;
     mod ingest;
     mod rest;
     mod start_stop;

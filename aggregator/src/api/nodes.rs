@@ -10,5 +10,6 @@ use super::ApiState;
 /// `GET /api/v1/nodes`
 pub(super) async fn list_nodes(State(state): State<ApiState>) -> Json<List<Node>> {
     let nodes = Arc::clone(&state.view.nodes.borrow());
-    Json(List::new("NodeList", nodes.as_ref().clone(), None))
+    let items = nodes.iter().map(|node| node.as_ref().clone()).collect();
+    Json(List::new("NodeList", items, None))
 }

@@ -1,9 +1,10 @@
 //! What may come in. Decides from one message alone: pure, no state, no panic on any input.
 
-use std::time::Duration;
-
 use inquest_api::signal::{SignalError, to_engine};
-use inquest_engine::model::{self as engine, NodeName, Timestamp};
+use inquest_engine::{
+    config::MAX_CLOCK_AHEAD,
+    model::{self as engine, NodeName, Timestamp},
+};
 use inquest_proto::{PROTOCOL, v1};
 use prost::Message as _;
 
@@ -14,8 +15,6 @@ use crate::{error_code::ErrorCode, store::MAX_SIGNAL_BYTES};
 pub(super) const MAX_BATCH_SIGNALS: usize = 10_000;
 /// Longest agent or node name, as Kubernetes allows.
 const MAX_NAME_BYTES: usize = 253;
-/// A signal this far ahead of the aggregator's clock tells of a wrong clock.
-const MAX_AHEAD: Duration = Duration::from_mins(5);
 
 /// Checks the first message of a stream.
 pub(super) fn hello(first: v1::AgentMessage) -> Result<v1::Hello, Refusal> {
@@ -106,7 +105,7 @@ pub(super) fn batch(
         };
         match judged {
             Ok(read) => {
-                let ahead = read.observed_at > now.plus(MAX_AHEAD);
+                let ahead = read.observed_at > now.plus(MAX_CLOCK_AHEAD);
                 admitted.future += u64::from(ahead);
                 admitted.signals.push(read);
                 admitted.wire.push(signal);

@@ -14,11 +14,14 @@ pub struct Revision {
     pub next_signal: u64,
 }
 
+/// All nodes by name, shared with whoever reads them.
+pub type NodeList = Arc<Vec<Arc<Node>>>;
+
 /// The reading side; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct View {
     pub revision: watch::Receiver<Revision>,
-    pub nodes: watch::Receiver<Arc<Vec<Node>>>,
+    pub nodes: watch::Receiver<NodeList>,
     /// Why the last write to the store failed; `None` when it went through.
     pub store_error: watch::Receiver<Option<String>>,
 }
@@ -27,12 +30,12 @@ pub struct View {
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub(super) revision: watch::Sender<Revision>,
-    pub(super) nodes: watch::Sender<Arc<Vec<Node>>>,
+    pub(super) nodes: watch::Sender<NodeList>,
     pub(super) store_error: watch::Sender<Option<String>>,
 }
 
 impl Publisher {
-    pub(super) fn new(revision: Revision, nodes: Vec<Node>) -> (Self, View) {
+    pub(super) fn new(revision: Revision, nodes: Vec<Arc<Node>>) -> (Self, View) {
         let (revision, revisions) = watch::channel(revision);
         let (nodes, node_lists) = watch::channel(Arc::new(nodes));
         let (store_error, store_errors) = watch::channel(None);

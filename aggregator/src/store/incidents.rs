@@ -2,9 +2,13 @@
 
 use inquest_api::{Analysis, Incident};
 use inquest_engine::model::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
+use rusqlite::{
+    Connection, OptionalExtension as _, Row, Rows, params, params_from_iter, types::Value,
+};
+use tracing::error;
 
 use super::{CommitError, ReadError, column};
+use crate::telemetry::ErrorChain;
 
 mod search;
 
@@ -44,6 +48,10 @@ pub(super) fn record(connection: &Connection, incidents: &[Incident]) -> Result<
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, cause = excluded.cause, node = excluded.node,
              last_seen_at = excluded.last_seen_at, incident = excluded.incident",
     )?;
+    let mut forget = connection.prepare_cached(
+        "DELETE FROM incident_alias
+         WHERE incident_id = ?1 AND alias NOT IN (SELECT value FROM json_each(?2))",
+    )?;
     let mut alias = connection.prepare_cached(
         "INSERT OR IGNORE INTO incident_alias (alias, incident_id) VALUES (?1, ?2)",
     )?;
@@ -56,6 +64,10 @@ pub(super) fn record(connection: &Connection, incidents: &[Incident]) -> Result<
             column(incident.opened_at.into()),
             column(incident.last_seen_at.into()),
             json("an incident", incident)?,
+        ])?;
+        forget.execute(params![
+            incident.id,
+            json("names of an incident", &incident.aliases)?
         ])?;
         for name in &incident.aliases {
             alias.execute(params![name, incident.id])?;
@@ -146,16 +158,12 @@ pub fn counts(connection: &Connection) -> Result<Counts, ReadError> {
 }
 
 /// Those that are open or were seen since `since`, which the engine continues from.
-pub(super) fn recent(
-    connection: &Connection,
-    since: Timestamp,
-) -> rusqlite::Result<Vec<Result<Incident, ReadError>>> {
+pub(super) fn recent(connection: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Incident>> {
     let mut statement = connection.prepare(
         "SELECT incident, analysis FROM incident WHERE state = 'open' OR last_seen_at >= ?1
          ORDER BY opened_at, id",
     )?;
-    let rows = statement.query_map([column(since)], columns)?;
-    rows.map(|row| Ok(incident(row?))).collect()
+    read(statement.query([column(since)])?)
 }
 
 /// Deletes up to `limit` resolved incidents last seen before `cutoff`; `None` means of any age.
@@ -200,10 +208,17 @@ fn incident((incident, analysis): Columns) -> Result<Incident, ReadError> {
     Ok(incident)
 }
 
-fn read(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Incident>, ReadError> {
+/// Reads rows of `incident, analysis`; one that this version cannot read is left out and said so in
+/// the log, so that it does not hide the others.
+fn read(mut rows: Rows<'_>) -> rusqlite::Result<Vec<Incident>> {
     let mut incidents = Vec::new();
     while let Some(row) = rows.next()? {
-        incidents.push(incident(columns(row)?)?);
+        match incident(columns(row)?) {
+            Ok(incident) => incidents.push(incident),
+            Err(error) => {
+                error!(error = %ErrorChain(&error), "a stored incident is not readable; left out");
+            }
+        }
     }
     Ok(incidents)
 }

@@ -115,20 +115,27 @@ pub fn count(connection: &Connection) -> Result<u64, ReadError> {
     Ok(next_number(connection)?.saturating_sub(oldest.cast_unsigned()))
 }
 
-/// Signals stored at or after `since`, oldest first; the engine continues from them.
-pub(super) fn stored_since(
+/// The newest signals stored at or after `since`, at most `limit`, oldest first.
+pub(super) fn newest(
     connection: &Connection,
     since: Timestamp,
+    limit: usize,
 ) -> rusqlite::Result<Vec<v1::Signal>> {
     let mut statement = connection.prepare(
-        "SELECT first_number, count, payload FROM signal_block WHERE stored_at >= ?1 ORDER BY first_number",
+        "SELECT first_number, count, payload, stored_at FROM signal_block ORDER BY first_number DESC",
     )?;
-    let rows = statement.query_map([column(since)], Stored::read)?;
-    let mut signals = Vec::new();
-    for row in rows {
-        signals.extend(row?.decode());
+    let mut rows = statement.query([])?;
+    let (mut blocks, mut total) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        if total >= limit || row.get::<_, i64>(3)? < column(since) {
+            break;
+        }
+        let signals = Stored::read(row)?.decode();
+        total += signals.len();
+        blocks.push(signals);
     }
-    Ok(signals)
+    let surplus = total.saturating_sub(limit);
+    Ok(blocks.into_iter().rev().flatten().skip(surplus).collect())
 }
 
 /// One page of the signals that match.

@@ -21,6 +21,7 @@ const NOW: Timestamp = Timestamp::from_nanos(1_780_000_000_000_000_000);
 const HOUR: Duration = Duration::from_hours(1);
 const ALL: RestoreWindow = RestoreWindow {
     signals: Duration::from_hours(1000),
+    max_signals: 1000,
     resolved_incidents: Duration::from_hours(1000),
 };
 
@@ -186,6 +187,7 @@ fn a_restart_continues_from_the_window_alone() {
     ]);
     let window = RestoreWindow {
         signals: Duration::from_mins(10),
+        max_signals: 10,
         resolved_incidents: Duration::from_mins(5),
     };
     let signals = fixture
@@ -194,6 +196,12 @@ fn a_restart_continues_from_the_window_alone() {
         .unwrap()
         .signals;
     assert_eq!(signals, signals_of(4..6));
+    let newest = RestoreWindow {
+        max_signals: 4,
+        ..ALL
+    };
+    let signals = fixture.writer.restore(NOW, newest).unwrap().signals;
+    assert_eq!(signals, signals_of(2..6), "the newest of several blocks");
     let at = Timestamp::from_nanos(601_000_000_000);
     let incidents = fixture.writer.restore(at, window).unwrap().incidents;
     let ids: Vec<_> = incidents

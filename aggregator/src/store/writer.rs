@@ -6,13 +6,12 @@ use inquest_api::{Analysis, Incident, node::Node};
 use inquest_engine::model::Timestamp;
 use inquest_proto::v1;
 use rusqlite::{Connection, TransactionBehavior};
-use tracing::warn;
 
 use super::{
     CommitError, Expired, OpenError, Position, compaction::Compaction, incidents, nodes, retention,
     schema, signals, streams,
 };
-use crate::{config::Retention, telemetry::ErrorChain};
+use crate::config::Retention;
 
 /// Everything that one step changes.
 #[derive(Debug)]
@@ -60,6 +59,8 @@ pub struct Restored {
 #[derive(Clone, Copy, Debug)]
 pub struct RestoreWindow {
     pub signals: Duration,
+    /// The newest of them, at most.
+    pub max_signals: usize,
     pub resolved_incidents: Duration,
 }
 
@@ -91,19 +92,14 @@ impl Writer {
         window: RestoreWindow,
     ) -> Result<Restored, rusqlite::Error> {
         let since = now.minus(window.resolved_incidents);
-        let mut readable = Vec::new();
-        for incident in incidents::recent(&self.connection, since)? {
-            match incident {
-                Ok(incident) => readable.push(incident),
-                Err(error) => {
-                    warn!(error = %ErrorChain(&error), "a stored incident is not readable; not continued");
-                }
-            }
-        }
         Ok(Restored {
             positions: streams::all(&self.connection)?,
-            incidents: readable,
-            signals: signals::stored_since(&self.connection, now.minus(window.signals))?,
+            incidents: incidents::recent(&self.connection, since)?,
+            signals: signals::newest(
+                &self.connection,
+                now.minus(window.signals),
+                window.max_signals,
+            )?,
             nodes: nodes::all(&self.connection)?,
             next_signal: signals::next_number(&self.connection)?,
         })

@@ -4,7 +4,7 @@
 use inquest_api::Incident;
 use rusqlite::{Connection, params};
 
-use super::{columns, incident};
+use super::read;
 use crate::store::ReadError;
 
 /// Fewest characters of a container or incident id that count as naming it, as with `docker` and `git`.
@@ -50,10 +50,7 @@ pub fn search(
              ORDER BY state = 'open' DESC, last_seen_at DESC, id LIMIT ?2"
         );
         let mut statement = connection.prepare_cached(&sql)?;
-        let found = statement
-            .query_map(params![target, limit], columns)?
-            .map(|row| incident(row?))
-            .collect::<Result<Vec<_>, ReadError>>()?;
+        let found = read(statement.query(params![target, limit])?)?;
         if !found.is_empty() {
             return Ok(found);
         }
