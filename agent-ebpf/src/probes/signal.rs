@@ -126,7 +126,7 @@ fn try_signal(arguments: Arguments) -> u32 {
     if signal == SIGKILL && raised.code == SI_KERNEL {
         // The OOM killer sends this just before `mark_victim`, which may be told no more than a pid. A
         // failed insert only means that the record will hold no more than that.
-        let _ = OOM_VICTIMS.insert(bpf_get_current_pid_tgid(), target.address(), 0);
+        let _remembered = OOM_VICTIMS.insert(bpf_get_current_pid_tgid(), target.address(), 0);
     }
     remember(raised, Target::of(target), TaskPtr::current());
     signal
@@ -152,7 +152,7 @@ fn remember(raised: Raised, target: Target, current: TaskPtr) {
     }
     let origin = raised.origin(target, current);
     // A failed insert only means that the exit will not tell its origin.
-    let _ = ORIGINS.insert(key, origin, 0);
+    let _remembered = ORIGINS.insert(key, origin, 0);
 }
 
 impl Target {
