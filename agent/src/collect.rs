@@ -40,6 +40,9 @@ use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two readings of the loss counters and of the clocks.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// Bulk records read in one go, more than the ring holds: a storm of executions must not keep the urgent lane
+/// and the rest of the agent waiting.
+const MAX_BULK_AT_ONCE: usize = 4096;
 /// How far a watermark stays behind: a record is dated before it is written, and a CPU may be interrupted in
 /// between.
 const WATERMARK_MARGIN: Duration = Duration::from_millis(1);
@@ -167,16 +170,18 @@ impl Collector {
 }
 
 impl Rest {
-    /// Empties both rings, then tells how far that brought it.
+    /// Empties both rings if it can, and then tells how far that brought it.
     async fn drain(&mut self, urgent: &mut WakingRing, out: &Out) {
         let began = jiff::Timestamp::now();
         self.drain_urgent(urgent, out).await;
-        self.drain_bulk(out);
+        let emptied = self.drain_bulk(out);
         self.report_losses(out);
         self.probe_log.flush();
-        let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
-        // When the queue is full, the next one does as well.
-        drop(out.sender.try_send(Observed::Watermark(watermark)));
+        if emptied {
+            let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
+            // When the queue is full, the next one does as well.
+            drop(out.sender.try_send(Observed::Watermark(watermark)));
+        }
     }
 
     async fn drain_urgent(&mut self, urgent: &mut WakingRing, out: &Out) {
@@ -190,8 +195,12 @@ impl Rest {
         }
     }
 
-    fn drain_bulk(&mut self, out: &Out) {
-        while let Some(decoded) = self.bulk.next(decode::decode) {
+    /// Returns whether it emptied the ring.
+    fn drain_bulk(&mut self, out: &Out) -> bool {
+        for _ in 0..MAX_BULK_AT_ONCE {
+            let Some(decoded) = self.bulk.next(decode::decode) else {
+                return true;
+            };
             let Some(record) = self.keep_decoded(decoded) else {
                 continue;
             };
@@ -199,6 +208,7 @@ impl Rest {
                 out.send_or_drop(signal, &mut self.losses);
             }
         }
+        false
     }
 
     fn keep_decoded(&mut self, decoded: Result<Record, DecodeError>) -> Option<Record> {
@@ -233,7 +243,8 @@ impl Rest {
     /// Reads the bulk lane when it may hold the name of a cgroup that is not known yet.
     fn learn_first(&mut self, ids: &CgroupIds, out: &Out) {
         if !self.attributor.knows(ids) {
-            self.drain_bulk(out);
+            // What is left is read soon enough.
+            let _emptied = self.drain_bulk(out);
         }
     }
 

@@ -143,6 +143,8 @@ fn is_hex(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ID: &str = "3f1c7a52b0e94d6688a1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f50617";
@@ -359,5 +361,20 @@ mod tests {
         }
         // the right length, but not hex
         check(&format!("/docker/{}", "z".repeat(64)), None, None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_never_finds_an_id_of_another_shape(
+            path in "(/|-|_|:|\\.|pod|kubepods|docker|crio|conmon|\\.slice|\\.scope|[0-9a-f]{8}|[0-9a-f]{64}|\\PC){0,12}",
+        ) {
+            let found = owner(&path);
+            if let Some(container) = found.container {
+                prop_assert!(container.id.len() == CONTAINER_ID_LEN && is_hex(&container.id));
+            }
+            if let Some(uid) = found.pod_uid {
+                prop_assert!(uid.len() == STATIC_POD_UID_LEN || is_uuid(&uid));
+            }
+        }
     }
 }
