@@ -79,7 +79,7 @@ async fn liar(
     protocol: Protocol,
     proof: &mut Proof,
 ) -> anyhow::Result<()> {
-    let behaviour = Behaviour::Answer(lies::among_honest_sentences());
+    let behaviour = after_an_error(Behaviour::Answer(lies::among_honest_sentences()));
     let case = Case::open(binaries, launcher, Some((protocol, behaviour))).await?;
     let name = |what: &str| format!("{} lies: {what}", word(protocol));
     let first = case.incident().await?;
@@ -117,10 +117,11 @@ async fn liar(
         .iter()
         .filter(|s| screen.contains(&s.text));
     proof.exactly(&name("honest sentences shown"), shown.count(), lies::HONEST);
+    let changed = changed(&first, &incident)?;
     proof.exactly(
-        &name("the engine's report is as it was"),
-        is_same(&first, &incident),
-        true,
+        &name("changed in the engine's report"),
+        changed.as_str(),
+        "nothing",
     );
     case.close().await
 }
@@ -131,7 +132,8 @@ async fn refuser(
     protocol: Protocol,
     proof: &mut Proof,
 ) -> anyhow::Result<()> {
-    let case = Case::open(binaries, launcher, Some((protocol, Behaviour::Refuse))).await?;
+    let behaviour = after_an_error(Behaviour::Refuse);
+    let case = Case::open(binaries, launcher, Some((protocol, behaviour))).await?;
     let name = |what: &str| format!("{} refuses: {what}", word(protocol));
     let first = case.incident().await?;
     let incident = case.answered().await?;
@@ -142,10 +144,11 @@ async fn refuser(
         screen.contains(&incident.headline),
         true,
     );
+    let changed = changed(&first, &incident)?;
     proof.exactly(
-        &name("the engine's report is as it was"),
-        is_same(&first, &incident),
-        true,
+        &name("changed in the engine's report"),
+        changed.as_str(),
+        "nothing",
     );
     case.close().await
 }
@@ -164,6 +167,11 @@ async fn hanger(
     proof.below(&name("time to why"), ms(waited), AT_ONCE_BAR_MS);
     proof.exactly(&name("says pending"), screen.contains("pending: "), true);
     case.close().await
+}
+
+/// Answers only when asked again, so that there is time to read the report before.
+fn after_an_error(behaviour: Behaviour) -> Behaviour {
+    Behaviour::Sequence(vec![Behaviour::ServerError, behaviour])
 }
 
 impl Case {
@@ -286,11 +294,24 @@ fn word(protocol: Protocol) -> &'static str {
     }
 }
 
-/// Whether the model left the engine's own part as it was.
-fn is_same(before: &Incident, after: &Incident) -> bool {
-    let engines = |incident: &Incident| Incident {
-        analysis: None,
-        ..incident.clone()
+/// The fields of the engine's own part that differ, which a model must not be able to change.
+fn changed(before: &Incident, after: &Incident) -> anyhow::Result<String> {
+    let engines = |incident: &Incident| {
+        let own = Incident {
+            analysis: None,
+            ..incident.clone()
+        };
+        serde_json::to_value(own)
     };
-    engines(before) == engines(after)
+    let (before, after) = (engines(before)?, engines(after)?);
+    let fields = before.as_object().context("an incident is an object")?;
+    let differing = fields
+        .iter()
+        .filter(|(key, value)| after.get(*key) != Some(*value));
+    let names: Vec<_> = differing.map(|(key, _)| key.as_str()).collect();
+    Ok(if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    })
 }

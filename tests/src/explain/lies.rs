@@ -34,7 +34,7 @@ pub(super) const ALL: [Lie; 3] = [
     Lie {
         what: "invented number",
         sentence: "It had grown to 731 MiB before it was killed.",
-        invention: "731",
+        invention: "731 MiB",
         evidence: None,
     },
 ];
