@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error_code::ErrorCode,
+    pipeline::Revision,
     store::incidents::{IncidentCursor, IncidentQuery, get, list, search},
 };
 
@@ -51,18 +52,22 @@ pub(super) async fn list_incidents(
     let wait = Wait::parse(params.wait, &state)?;
     let query = params.to_query()?;
     let known = headers.get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-    let mut revision = state.view.revision.clone();
+    let mut revisions = state.view.revision.clone();
     loop {
-        let tag = state.tag(revision.borrow_and_update().incidents);
-        let is_news = known.is_none_or(|known| known != tag);
-        if is_news {
-            let page = page(&state, query.clone(), params.target.clone()).await?;
-            // Without a tag to compare with, a wait is for the first incident that matches.
-            if known.is_some() || !page.items.is_empty() || !wait.changed(&mut revision).await {
-                return Ok(tagged(&tag, Json(page).into_response()));
+        let revision = revisions.borrow_and_update().incidents;
+        let is_news = move |now: &Revision| now.incidents != revision;
+        let tag = state.tag(revision);
+        if known == Some(tag.as_str()) {
+            if !wait.until(&mut revisions, is_news).await {
+                return Ok(tagged(&tag, StatusCode::NOT_MODIFIED.into_response()));
             }
-        } else if !wait.changed(&mut revision).await {
-            return Ok(tagged(&tag, StatusCode::NOT_MODIFIED.into_response()));
+            continue;
+        }
+        let page = page(&state, query.clone(), params.target.clone()).await?;
+        // Without a tag to compare with, a wait is for the first incident that matches.
+        let is_answer = known.is_some() || !page.items.is_empty();
+        if is_answer || !wait.until(&mut revisions, is_news).await {
+            return Ok(tagged(&tag, Json(page).into_response()));
         }
     }
 }

@@ -60,14 +60,16 @@ pub(super) async fn surround(
     response
 }
 
-/// The body limit and its like answer by themselves; their status stays, the body becomes a problem.
+/// Some requests never reach a handler: what the framework says of them becomes a problem too.
 fn refused_by_framework(response: Response, id: &str) -> Response {
-    match response.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(ErrorCode::BodyTooLarge, "the request body is too large").problem(id)
-        }
-        _ => response,
+    let status = response.status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::new(ErrorCode::BodyTooLarge, "the request body is too large").problem(id);
     }
+    if status.is_client_error() {
+        return ApiError::invalid("the request's path or body cannot be read").problem(id);
+    }
+    response
 }
 
 /// The client's id if it is fit to be logged, else a new one.

@@ -19,6 +19,7 @@ use crate::{
     clock,
     config::units,
     error_code::ErrorCode,
+    pipeline::Revision,
     store::{
         SignalKind,
         signals::{From, SignalQuery, list},
@@ -48,9 +49,9 @@ pub(super) async fn list_signals(
 ) -> Result<Json<List<Value>>, ApiError> {
     let wait = Wait::parse(params.wait, &state)?;
     let mut query = params.to_query(clock::now())?;
-    let mut revision = state.view.revision.clone();
+    let mut revisions = state.view.revision.clone();
     loop {
-        let newest = revision.borrow_and_update().next_signal;
+        let newest = revisions.borrow_and_update().next_signal;
         let asked = query.clone();
         let page = state
             .reads
@@ -61,12 +62,13 @@ pub(super) async fn list_signals(
             return answer(&page.signals, token);
         };
         let next = page.next.unwrap_or_default();
-        let is_at_end = next >= newest;
-        if page.signals.is_empty() && (!is_at_end || wait.changed(&mut revision).await) {
-            query.from = From::At(next);
-            continue;
+        let is_news = |now: &Revision| now.next_signal > next;
+        let looks_on =
+            page.signals.is_empty() && (next < newest || wait.until(&mut revisions, is_news).await);
+        if !looks_on {
+            return answer(&page.signals, Some(next.saturating_sub(1).to_string()));
         }
-        return answer(&page.signals, Some(next.saturating_sub(1).to_string()));
+        query.from = From::At(next);
     }
 }
 

@@ -37,14 +37,18 @@ impl Wait {
         })
     }
 
-    /// Waits for a change after what `seen` last showed; false when the time is up or the process stops.
-    pub(super) async fn changed<T>(&self, seen: &mut watch::Receiver<T>) -> bool {
+    /// Waits until what `seen` shows is news; false when the time is up or the process stops.
+    pub(super) async fn until<T>(
+        &self,
+        seen: &mut watch::Receiver<T>,
+        is_news: impl FnMut(&T) -> bool,
+    ) -> bool {
         if self.until <= Instant::now() {
             return false;
         }
         let _counted = Counted::in_gauge(&self.waiting);
         tokio::select! {
-            changed = seen.changed() => changed.is_ok(),
+            news = seen.wait_for(is_news) => news.is_ok(),
             () = tokio::time::sleep_until(self.until) => false,
             () = self.stop.cancelled() => false,
         }

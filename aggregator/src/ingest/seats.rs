@@ -11,7 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// Most agents at a time; twice the largest cluster that Kubernetes supports.
-const MAX_SEATS: usize = 10_000;
+pub(super) const MAX_SEATS: usize = 10_000;
 
 /// The open streams by agent.
 #[derive(Clone, Debug, Default)]

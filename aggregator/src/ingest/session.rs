@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Span, info, warn};
 
 use super::{
     Refusal, Session, admission,
@@ -57,6 +57,7 @@ pub(super) async fn converse(
     context.metrics.streams.inc();
     let (metrics, last_word) = (context.metrics.clone(), outbound.clone());
     if let Err(ending) = greet_and_serve(context, &mut inbound, outbound).await {
+        ending.log();
         metrics
             .errors
             .get_or_create(&Kind { kind: ending.kind })
@@ -72,6 +73,17 @@ pub(super) async fn converse(
 struct Ending {
     kind: &'static str,
     status: Status,
+}
+
+impl Ending {
+    fn log(&self) {
+        let error = self.status.message();
+        if self.kind == ErrorCode::Stopping.as_str() {
+            info!(error, "stream ended");
+        } else {
+            warn!(code = self.kind, error, "stream ended");
+        }
+    }
 }
 
 impl From<Refusal> for Ending {
@@ -112,11 +124,7 @@ async fn greet_and_serve(
         start_id: hello.start_id,
         agent_version: hello.agent_version,
     });
-    let span = info_span!(
-        "stream",
-        agent_id = session.agent_id,
-        session = session.number
-    );
+    Span::current().record("agent_id", &session.agent_id);
     let (replies, answers) = mpsc::channel(MAX_IN_FLIGHT);
     let conversation = Conversation {
         context,
@@ -127,7 +135,7 @@ async fn greet_and_serve(
         answers,
         in_flight: 0,
     };
-    conversation.run(inbound).instrument(span).await
+    conversation.run(inbound).await
 }
 
 async fn first_message(
@@ -187,14 +195,6 @@ impl Conversation {
             Ok(()) => self.serve(inbound).await,
             Err(ending) => Err(ending),
         };
-        match &served {
-            Ok(()) => info!("stream closed by the agent"),
-            Err(ending) => warn!(
-                code = ending.kind,
-                error = ending.status.message(),
-                "stream ended"
-            ),
-        }
         let session = Arc::clone(&self.session);
         // The pipeline ends last, so that it hears of every stream's end.
         drop(
@@ -255,6 +255,7 @@ impl Conversation {
                 }
             }
         }
+        info!("stream closed by the agent");
         Ok(())
     }
 

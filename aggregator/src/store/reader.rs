@@ -74,13 +74,22 @@ impl ReadPool {
         let handle = connection.get_interrupt_handle();
         let pool = Arc::clone(&self.0);
         let run = spawn_blocking(move || {
-            let answer = query(&connection);
+            let answer = in_one_snapshot(&connection, query);
             pool.give_back(connection);
             drop(permit);
             answer
         });
         finish(run, handle).await
     }
+}
+
+/// Whatever is committed meanwhile, all statements of one query see the same state.
+fn in_one_snapshot<T>(
+    connection: &Connection,
+    query: impl FnOnce(Reading<'_>) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let transaction = connection.unchecked_transaction()?;
+    query(&transaction)
 }
 
 async fn finish<T>(

@@ -73,6 +73,12 @@ const REFUSED: &[(&str, u16, &str, &str)] = &[
         "incident_not_found",
         "inquest incident list",
     ),
+    (
+        "/api/v1/incidents/%FF",
+        400,
+        "invalid_argument",
+        "cannot be read",
+    ),
     ("/api/v1/why", 400, "invalid_argument", "target"),
     ("/api/v1/why?target=", 400, "invalid_argument", "target"),
     (

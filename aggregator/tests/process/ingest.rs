@@ -1,10 +1,13 @@
 //! The protocol with agents, and what is stored of what they send.
 
+use std::sync::Arc;
+
 use inquest_proto::v1::{self, agent_message::Message};
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::{
-    agent::{Agent, batch, exit, hello, oom_kill},
+    agent::{Agent, batch, hello, oom_kill},
     daemon::Home,
     rest::{all_items, first_item, get, signal_ids},
 };
@@ -328,32 +331,59 @@ async fn incidents_go_on_after_a_restart() {
 #[tokio::test]
 async fn many_agents_at_once_are_all_stored() {
     let home = Home::new();
-    let daemon = home.start().await;
-    let streams = (1..=20).map(|start_id: u64| {
-        let daemon = &daemon;
-        async move {
-            let (mut agent, _) = Agent::connect(daemon, &format!("n{start_id}"), start_id).await;
+    let daemon = Arc::new(home.start().await);
+    let mut streams = JoinSet::new();
+    for start_id in 1..=20 {
+        let daemon = Arc::clone(&daemon);
+        streams.spawn(async move {
+            let (mut agent, _) = Agent::connect(&daemon, &format!("n{start_id}"), start_id).await;
             for sequence in 1..=10 {
-                let mut one = batch(start_id, sequence, []);
-                one.signals.push(exit(start_id, sequence));
-                agent.send(one).await;
+                agent.send(batch(start_id, sequence, [sequence])).await;
             }
             while agent.ack().await.1 < 10 {}
             agent.close().await;
-        }
-    });
-    let mut tasks = Vec::new();
-    for stream in streams {
-        tasks.push(stream);
-    }
-    // Polled together; each has its own connection.
-    let mut all: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {});
-    for task in tasks {
-        let before = all;
-        all = Box::pin(async move {
-            tokio::join!(before, task);
         });
     }
-    all.await;
+    streams.join_all().await;
     assert_eq!(signal_ids(&daemon).await.len(), 200);
+}
+
+#[tokio::test]
+async fn a_follower_under_load_sees_each_signal_of_its_kind_once_and_in_order() {
+    const BATCHES: u64 = 200;
+    let home = Home::new();
+    let daemon = Arc::new(home.start().await);
+    let loading = {
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(async move {
+            let (mut agent, _) = Agent::connect(&daemon, "n1", 7).await;
+            for sequence in 1..=BATCHES {
+                let mut mixed = batch(7, sequence, [sequence * 2]);
+                mixed.signals.push(oom_kill(7, sequence * 2 + 1, "cart"));
+                agent.send(mixed).await;
+                agent.ack().await;
+            }
+        })
+    };
+    let (mut after, mut seen) = ("0".to_owned(), Vec::new());
+    while seen.len() < BATCHES as usize {
+        let path = format!("/api/v1/signals?kind=oom_kill&limit=7&wait=30&after={after}");
+        let page = get(&daemon, &path).await.json();
+        after = page["metadata"]["continue"].as_str().unwrap().to_owned();
+        let items = page["items"].as_array().unwrap();
+        assert!(
+            !items.is_empty(),
+            "nothing new after {after} although signals were missed"
+        );
+        seen.extend(
+            items
+                .iter()
+                .map(|signal| signal["id"].as_str().unwrap().to_owned()),
+        );
+    }
+    loading.await.unwrap();
+    let expected: Vec<_> = (1..=BATCHES)
+        .map(|n| format!("{:016x}-{}", 7, n * 2 + 1))
+        .collect();
+    assert_eq!(seen, expected);
 }
