@@ -61,6 +61,15 @@ impl Kind {
     }
 }
 
+/// A daemon that was just started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The process.
+    pub(crate) identity: Identity,
+    /// The length of its log before, in bytes.
+    log_start: u64,
+}
+
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stopped {
@@ -180,8 +189,9 @@ impl Daemon {
     }
 
     /// Starts it and remembers the process.
-    pub(crate) fn start(&self) -> anyhow::Result<Identity> {
+    pub(crate) fn start(&self) -> anyhow::Result<Started> {
         let version = self.version()?;
+        let log_start = fs::metadata(self.log_path()).map_or(0, |metadata| metadata.len());
         let mut command = Command::new(self.binary());
         command
             .arg("--config")
@@ -192,7 +202,18 @@ impl Daemon {
             identity: identity.clone(),
             version,
         })?;
-        Ok(identity)
+        Ok(Started {
+            identity,
+            log_start,
+        })
+    }
+
+    /// The last lines that it has written since it was started.
+    pub(crate) fn last_words(&self, started: &Started) -> anyhow::Result<String> {
+        let log = self.log_path();
+        let bytes = fs::read(&log).with_context(|| format!("failed to read {}", log.display()))?;
+        let written = bytes.get(started.log_start as usize..).unwrap_or_default();
+        Ok(command::tail(&String::from_utf8_lossy(written)))
     }
 
     /// Tells whether it says that it is ready.

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// Which process it is, among all that had its pid.
@@ -23,20 +23,19 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Identifies a live process; nothing if there is none (a zombie is none).
-    pub(crate) fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let start_ticks = start_ticks_if_alive(&stat)?;
+    /// Identifies a process, ended or not, as long as the kernel knows it.
+    fn of(pid: i32) -> Option<Self> {
         Some(Self {
             pid,
-            start_ticks,
+            start_ticks: Stat::read(pid)?.start_ticks,
             boot_id: boot_id()?,
         })
     }
 
     /// Tells whether this very process still runs.
     pub(crate) fn is_alive(&self) -> bool {
-        Self::of(self.pid).as_ref() == Some(self)
+        let has_ended = Stat::read(self.pid).is_none_or(|stat| stat.has_ended);
+        !has_ended && Self::of(self.pid).as_ref() == Some(self)
     }
 
     /// Sends a signal if this very process still runs.
@@ -66,18 +65,31 @@ fn boot_id() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
-/// Reads the start time out of `/proc/PID/stat`; nothing for a process that has ended. The name
-/// in parentheses may itself hold spaces and parentheses.
-fn start_ticks_if_alive(stat: &str) -> Option<u64> {
-    /// Positions after the name, counted from the state (field 3 in `proc(5)`).
-    const STATE: usize = 0;
-    const START_TIME: usize = 19;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    if matches!(*fields.get(STATE)?, "Z" | "X" | "x") {
-        return None;
+/// What `/proc/PID/stat` tells.
+#[derive(Debug, Eq, PartialEq)]
+struct Stat {
+    /// It runs no more, though nobody may have collected its exit status yet.
+    has_ended: bool,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
-    fields.get(START_TIME)?.parse().ok()
+
+    /// The name in parentheses may itself hold spaces and parentheses.
+    fn parse(stat: &str) -> Option<Self> {
+        /// Positions after the name, counted from the state (field 3 in `proc(5)`).
+        const STATE: usize = 0;
+        const START_TIME: usize = 19;
+        let (_, after_name) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        Some(Self {
+            has_ended: matches!(*fields.get(STATE)?, "Z" | "X" | "x"),
+            start_ticks: fields.get(START_TIME)?.parse().ok()?,
+        })
+    }
 }
 
 /// What is remembered of a started process.
@@ -143,14 +155,12 @@ pub(crate) fn spawn_detached(command: &mut Command, log: &Path) -> anyhow::Resul
         });
     }
     let program = command.get_program().to_owned();
-    let mut child = command
+    let child = command
         .spawn()
         .with_context(|| format!("failed to start {}", program.display()))?;
-    if let Some(identity) = Identity::of(child.id().cast_signed()) {
-        return Ok(identity);
-    }
-    let status = child.wait().context("failed to wait for a child")?;
-    bail!("{} ended at once ({status})", program.display())
+    // Until it is waited for, the kernel knows it even if it ended at once.
+    let identity = Identity::of(child.id().cast_signed());
+    identity.with_context(|| format!("failed to identify the process of {}", program.display()))
 }
 
 #[cfg(test)]
@@ -162,19 +172,25 @@ mod tests {
     }
 
     #[test]
-    fn reads_start_time_whatever_the_name_is() {
+    fn reads_state_and_start_time_whatever_the_name_is() {
         let rest = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21";
-        assert_eq!(
-            start_ticks_if_alive(&format!("42 (a) b) S {rest}")),
-            Some(777)
-        );
-        assert_eq!(
-            start_ticks_if_alive(&format!("42 (plain) R {rest}")),
-            Some(777)
-        );
-        assert_eq!(start_ticks_if_alive(&format!("42 (gone) Z {rest}")), None);
+        for (start, has_ended) in [
+            ("42 (a) b) S", false),
+            ("42 (x) R", false),
+            ("42 (x) Z", true),
+        ] {
+            let stat = Stat::parse(&format!("{start} {rest}"));
+            assert_eq!(
+                stat,
+                Some(Stat {
+                    has_ended,
+                    start_ticks: 777
+                }),
+                "{start}"
+            );
+        }
         for torn in ["", "42", "42 (a) S 1 2", "42 (a"] {
-            assert_eq!(start_ticks_if_alive(torn), None, "{torn}");
+            assert_eq!(Stat::parse(torn), None, "{torn}");
         }
     }
 

@@ -11,9 +11,8 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::clock::{self, Stopwatch};
-use crate::daemon::{Daemon, Kind};
-use crate::process::Identity;
-use crate::{command, down, http, output, release, workspace};
+use crate::daemon::{Daemon, Kind, Started};
+use crate::{down, http, output, release, workspace};
 
 /// How long a daemon may take until it is ready; loading the kernel's type information takes
 /// about a second on an idle machine.
@@ -77,31 +76,30 @@ fn ensure_running(daemon: &Daemon) -> anyhow::Result<bool> {
         down::stop(daemon)?;
     }
     daemon.check_addresses()?;
-    let identity = daemon.start()?;
-    wait_until_ready(daemon, &identity)?;
+    let started = daemon.start()?;
+    wait_until_ready(daemon, &started)?;
     Ok(true)
 }
 
-fn wait_until_ready(daemon: &Daemon, identity: &Identity) -> anyhow::Result<()> {
+fn wait_until_ready(daemon: &Daemon, started: &Started) -> anyhow::Result<()> {
     let mut ready = false;
     clock::wait_until(READY_DEADLINE, || {
         ready = daemon.is_ready();
-        ready || !identity.is_alive()
+        ready || !started.identity.is_alive()
     });
     if ready {
         return Ok(());
     }
-    let what = if identity.is_alive() {
+    let what = if started.identity.is_alive() {
         "is not ready after a minute"
     } else {
         "ended"
     };
-    let log = daemon.log_path();
     bail!(
-        "the {} {what}; the end of {}:\n{}",
+        "the {} {what}\n{}\nall of its log: {}",
         daemon.name(),
-        log.display(),
-        command::tail(&command::read_lossy(&log)?),
+        daemon.last_words(started)?,
+        daemon.log_path().display(),
     )
 }
 
