@@ -1,16 +1,17 @@
 //! The one loop: everything that is queued becomes one engine step and one transaction, and only then
-//! acks, readers and the model hear of it. Owns the engine and the store's writer, and so blocks: it
+//! agents and readers hear of it. A model may be asked a moment before, because its answer comes back
+//! through this loop. Owns the engine and the store's writer, and so blocks: it
 //! must run on a thread of its own.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use inquest_api::Incident;
+use inquest_api::{Analysis, Incident};
 use inquest_engine::{
-    Engine, Input, config as engine_config,
-    model::{self, NodeName, Timestamp},
+    Engine, Input,
+    model::{self, Timestamp},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -19,18 +20,21 @@ use tracing::{debug, info, warn};
 use crate::{
     clock,
     config::Retention,
-    ingest::{Admitted, Session},
     metrics::{Kind, Metrics, observe},
     nodes::Nodes,
-    store::{AnalysisUpdate, CommitOutcome, OpenError, RestoreWindow, Restored, Step, Writer},
+    store::{AnalysisUpdate, Committed, Step, Writer},
     telemetry::ErrorChain,
 };
 
+mod input;
 mod positions;
+mod restore;
 mod turn;
 mod view;
 
+pub use input::{BatchReply, PipelineInput, Stored};
 use positions::Positions;
+pub use restore::{Parts, StartError};
 use turn::Turn;
 use view::Publisher;
 pub use view::{NodeList, Revision, View};
@@ -48,60 +52,10 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Everything that can happen to the pipeline, apart from time.
-#[derive(Debug)]
-pub enum PipelineInput {
-    /// An agent opened a stream and wants to know up to where its batches are stored.
-    Hello {
-        session: Arc<Session>,
-        reply: oneshot::Sender<Stored>,
-    },
-    Batch {
-        session: Arc<Session>,
-        batch: Admitted,
-        /// Has room for every batch that its session lets be in flight.
-        reply: mpsc::Sender<BatchReply>,
-    },
-    Status {
-        session: Arc<Session>,
-        status: Box<inquest_proto::v1::NodeStatus>,
-    },
-    Closed {
-        session: Arc<Session>,
-    },
-    /// A model answered, or did not.
-    Analysis(AnalysisUpdate),
-}
-
-/// For each process of an agent, by its `start_id`, the highest contiguous sequence stored.
-pub type Stored = Vec<(u64, u64)>;
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BatchReply {
-    /// Everything up to this sequence is stored.
-    Stored { start_id: u64, sequence: u64 },
-    /// Sequences are missing before it; the stream cannot go on.
-    Hole {
-        start_id: u64,
-        expected: u64,
-        got: u64,
-    },
-}
-
-/// Why the pipeline could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error("failed to read from the store what to continue from")]
-    Restore(#[source] rusqlite::Error),
-}
-
 /// Asks a model to explain an incident; never waits.
 pub trait RequestAnalysis: Send {
     /// Takes the request and says with what the incident is marked meanwhile; `None` when no model is configured.
-    fn request(&mut self, incident: &Incident, now: Timestamp) -> Option<inquest_api::Analysis>;
+    fn request(&mut self, incident: &Incident, now: Timestamp) -> Option<Analysis>;
 }
 
 /// The loop and all it owns.
@@ -115,85 +69,18 @@ pub struct Pipeline {
     retention: Retention,
     analyses: Box<dyn RequestAnalysis>,
     metrics: Metrics,
+    /// Where analyses stand that the next step is to write.
+    marks: Vec<AnalysisUpdate>,
     maintained_at: Instant,
 }
 
-impl std::fmt::Debug for Pipeline {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").finish_non_exhaustive()
     }
 }
 
-/// What a pipeline is made of.
-pub struct Parts {
-    pub retention: Retention,
-    pub analyses: Box<dyn RequestAnalysis>,
-    pub metrics: Metrics,
-    pub inputs: mpsc::Receiver<PipelineInput>,
-}
-
-impl std::fmt::Debug for Parts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").finish_non_exhaustive()
-    }
-}
-
 impl Pipeline {
-    /// Opens the store and continues from it.
-    pub fn open(store: &Path, parts: Parts) -> Result<(Self, View), StartError> {
-        let writer = Writer::open(store)?;
-        let window = RestoreWindow {
-            signals: engine_config::WINDOW,
-            max_signals: engine_config::MAX_RECENT_SIGNALS,
-            resolved_incidents: engine_config::REOPEN_WITHIN,
-        };
-        let restored = writer
-            .restore(clock::now(), window)
-            .map_err(StartError::Restore)?;
-        info!(
-            incidents = restored.incidents.len(),
-            signals = restored.signals.len(),
-            nodes = restored.nodes.len(),
-            "continuing from the store"
-        );
-        Ok(Self::continue_from(restored, writer, parts))
-    }
-
-    fn continue_from(restored: Restored, writer: Writer, parts: Parts) -> (Self, View) {
-        let nodes = Nodes::restore(restored.nodes);
-        let revision = Revision {
-            incidents: 0,
-            next_signal: restored.next_signal,
-        };
-        let (publisher, view) = Publisher::new(revision, nodes.list());
-        let mut pipeline = Self {
-            inputs: parts.inputs,
-            engine: engine(&restored.incidents, &restored.signals),
-            writer,
-            positions: Positions::restore(restored.positions),
-            nodes,
-            publisher,
-            retention: parts.retention,
-            analyses: parts.analyses,
-            metrics: parts.metrics,
-            maintained_at: Instant::now(),
-        };
-        pipeline.ask_again(&restored.incidents);
-        (pipeline, view)
-    }
-
-    /// Requests anew what a model had not answered when the process ended.
-    fn ask_again(&mut self, incidents: &[Incident]) {
-        let is_pending = |incident: &&Incident| {
-            let analysis = incident.analysis.as_ref();
-            analysis.is_some_and(|a| a.state == inquest_api::AnalysisState::Pending)
-        };
-        for incident in incidents.iter().filter(is_pending) {
-            // Already marked as pending in the store.
-            drop(self.analyses.request(incident, clock::now()));
-        }
-    }
-
     /// Runs until every sender of inputs is gone. `abort` ends attempts to write to a store that fails.
     pub async fn run(mut self, abort: CancellationToken) {
         let mut tick = interval(TICK);
@@ -228,15 +115,11 @@ impl Pipeline {
     ) -> bool {
         let now = clock::now();
         let mut turn = Turn::gather(inputs, &mut self.positions, &mut self.nodes, now);
+        turn.analyses.append(&mut self.marks);
         self.step(&mut turn);
         let nodes = self.nodes.take_unwritten(now);
         let step = turn.to_step(&nodes);
-        let is_empty = step.signals.is_empty()
-            && step.positions.is_empty()
-            && step.incidents.is_empty()
-            && step.analyses.is_empty()
-            && step.nodes.is_empty();
-        if !is_empty && !self.commit(&step, abort).await {
+        if !step.is_empty() && !self.commit(&step, abort).await {
             return false;
         }
         self.publish(&turn);
@@ -274,9 +157,9 @@ impl Pipeline {
         loop {
             let started = Instant::now();
             match self.writer.commit(step) {
-                Ok(outcome) => {
+                Ok(committed) => {
                     observe(&self.metrics.pipeline.commit_seconds, started.elapsed());
-                    self.written(outcome);
+                    self.written(committed);
                     return true;
                 }
                 Err(error) => self.failed(&error),
@@ -288,14 +171,12 @@ impl Pipeline {
         }
     }
 
-    fn written(&self, outcome: CommitOutcome) {
-        if let CommitOutcome::Written { next_signal } = outcome {
-            self.publisher.revision.send_if_modified(|revision| {
-                let moved = revision.next_signal != next_signal;
-                revision.next_signal = next_signal;
-                moved
-            });
-        }
+    fn written(&self, Committed { next_signal, .. }: Committed) {
+        self.publisher.revision.send_if_modified(|revision| {
+            let moved = revision.next_signal != next_signal;
+            revision.next_signal = next_signal;
+            moved
+        });
         let recovered = self
             .publisher
             .store_error
@@ -364,23 +245,4 @@ impl Pipeline {
             self.maintained_at = Instant::now();
         }
     }
-}
-
-/// The engine as it was when these were stored.
-fn engine(incidents: &[Incident], signals: &[inquest_proto::v1::Signal]) -> Engine {
-    let readable = |incident| match model::Incident::try_from(incident) {
-        Ok(incident) => Some(incident),
-        Err(error) => {
-            warn!(error = %ErrorChain(&error), "a stored incident is not readable; not continued");
-            None
-        }
-    };
-    // A stored signal was readable when it came in.
-    let signals = signals
-        .iter()
-        .filter_map(|signal| inquest_api::signal::to_engine(signal, &NodeName::default()).ok());
-    Engine::restore(
-        incidents.iter().filter_map(readable).collect(),
-        signals.collect(),
-    )
 }

@@ -22,7 +22,7 @@ pub use reader::{ReadPool, Reading};
 pub use retention::Expired;
 pub use schema::SCHEMA_VERSION;
 pub use streams::{Position, StreamKey};
-pub use writer::{AnalysisUpdate, CommitOutcome, RestoreWindow, Restored, Step, Writer};
+pub use writer::{AnalysisUpdate, Committed, RestoreWindow, Restored, Step, Writer};
 
 /// Name of the store's file in the state directory.
 const FILE_NAME: &str = "inquest.db";

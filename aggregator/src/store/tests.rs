@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    AnalysisUpdate, CommitOutcome, Position, RestoreWindow, Step, StreamKey, Writer, incidents,
+    AnalysisUpdate, Committed, Position, RestoreWindow, Step, StreamKey, Writer, incidents,
     signals::{self, From, SignalQuery},
     streams,
 };
@@ -161,14 +161,13 @@ fn a_step_that_is_there_already_is_not_written_again() {
         positions: &positions,
         ..nothing(NOW)
     };
-    assert_eq!(
-        fixture.writer.commit(&step).unwrap(),
-        CommitOutcome::Written { next_signal: 4 }
-    );
-    assert_eq!(
-        fixture.writer.commit(&step).unwrap(),
-        CommitOutcome::AlreadyThere
-    );
+    for was_there in [false, true] {
+        let committed = Committed {
+            next_signal: 4,
+            was_there,
+        };
+        assert_eq!(fixture.writer.commit(&step).unwrap(), committed);
+    }
     assert_eq!(fixture.followed(10), ids_of(1..4));
     let restored = fixture.writer.restore(NOW, ALL).unwrap();
     assert_eq!((restored.signals, restored.next_signal), (signals, 4));

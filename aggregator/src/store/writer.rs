@@ -33,13 +33,24 @@ pub struct AnalysisUpdate {
     pub analysis: Analysis,
 }
 
-/// What a commit did.
+impl Step<'_> {
+    /// Nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.signals.is_empty()
+            && self.positions.is_empty()
+            && self.incidents.is_empty()
+            && self.analyses.is_empty()
+            && self.nodes.is_empty()
+    }
+}
+
+/// A step that is in the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CommitOutcome {
-    /// The step is in the store.
-    Written { next_signal: u64 },
-    /// It was already: an earlier attempt failed after its commit had become durable.
-    AlreadyThere,
+pub struct Committed {
+    /// The number that the next stored signal will get.
+    pub next_signal: u64,
+    /// An earlier attempt failed after its commit had become durable; nothing was written this time.
+    pub was_there: bool,
 }
 
 /// What the process continues from.
@@ -106,12 +117,15 @@ impl Writer {
     }
 
     /// Writes one step, all of it or nothing; durable when this returns.
-    pub fn commit(&mut self, step: &Step<'_>) -> Result<CommitOutcome, CommitError> {
+    pub fn commit(&mut self, step: &Step<'_>) -> Result<Committed, CommitError> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         if streams::any_recorded(&transaction, step.positions)? {
-            return Ok(CommitOutcome::AlreadyThere);
+            return Ok(Committed {
+                next_signal: signals::next_number(&transaction)?,
+                was_there: true,
+            });
         }
         let next_signal = signals::append(&transaction, step.signals, step.now)?;
         streams::record(&transaction, step.positions, step.now)?;
@@ -121,7 +135,10 @@ impl Writer {
         }
         nodes::record(&transaction, step.nodes, step.now)?;
         transaction.commit()?;
-        Ok(CommitOutcome::Written { next_signal })
+        Ok(Committed {
+            next_signal,
+            was_there: false,
+        })
     }
 
     /// The connection itself, for tests that damage what is stored.

@@ -1,10 +1,11 @@
 //! Explanations by a model, as far as the store and the restart have a part in them.
 
+use serde_json::Value;
 use testkit::llm::{Behaviour, Protocol, Script, Server};
 
 use super::{
     agent::{Agent, batch, oom_kill},
-    daemon::{Home, poll},
+    daemon::{Daemon, Home, poll},
     rest::{first_item, get},
 };
 
@@ -17,12 +18,9 @@ fn asking(server: &Server) -> String {
     )
 }
 
-#[tokio::test]
-async fn what_a_model_had_not_answered_is_asked_again_after_a_restart() {
-    let silent = Server::start_without_key(Protocol::OpenAi, Behaviour::Hang)
-        .await
-        .unwrap();
-    let home = Home::with_config(&asking(&silent));
+/// An aggregator that had asked a model without an answer when it was killed.
+async fn left_pending(silent: &Server) -> Home {
+    let home = Home::with_config(&asking(silent));
     let daemon = home.start().await;
     let (mut agent, _) = Agent::connect(&daemon, "n1", 7).await;
     let mut kill = batch(7, 1, []);
@@ -36,7 +34,25 @@ async fn what_a_model_had_not_answered_is_asked_again_after_a_restart() {
     })
     .await;
     daemon.kill();
+    home
+}
 
+/// Where the analysis of the only incident stands once it is not pending.
+async fn settled(daemon: &Daemon) -> Value {
+    poll("the analysis to be settled", async || {
+        let incident = first_item(daemon, "/api/v1/incidents").await;
+        let analysis = incident["analysis"].clone();
+        (analysis["state"] != "pending").then_some(analysis)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_model_had_not_answered_is_asked_again_after_a_restart() {
+    let silent = Server::start_without_key(Protocol::OpenAi, Behaviour::Hang)
+        .await
+        .unwrap();
+    let home = left_pending(&silent).await;
     let answer = Script::sentences(&[
         ("The cgroup reached its limit.", &["e1"]),
         ("The pod checkout-77 was evicted.", &["e99"]),
@@ -46,15 +62,24 @@ async fn what_a_model_had_not_answered_is_asked_again_after_a_restart() {
         .unwrap();
     home.configure(&home.state_dir(), &asking(&talking));
     let daemon = home.start().await;
-    let analysis = poll("the answer", async || {
-        let incident = first_item(&daemon, "/api/v1/incidents").await;
-        let analysis = incident["analysis"].clone();
-        (analysis["state"] != "pending").then_some(analysis)
-    })
-    .await;
+    let analysis = settled(&daemon).await;
     assert_eq!(analysis["state"], "done", "{analysis}");
     assert_eq!(analysis["droppedSentences"], 1, "{analysis}");
     let status = get(&daemon, "/api/v1/status").await.json();
     assert_eq!(status["analysis"]["droppedSentences"], 1);
     assert_eq!(status["analysis"]["state"], "ok");
+}
+
+#[tokio::test]
+async fn what_a_model_had_not_answered_is_given_up_when_analysis_is_switched_off() {
+    let silent = Server::start_without_key(Protocol::OpenAi, Behaviour::Hang)
+        .await
+        .unwrap();
+    let home = left_pending(&silent).await;
+    home.configure(&home.state_dir(), "");
+    let daemon = home.start().await;
+    let analysis = settled(&daemon).await;
+    assert_eq!(analysis["state"], "failed", "{analysis}");
+    let error = analysis["error"].as_str().unwrap();
+    assert!(error.contains("switched off"), "{error}");
 }
