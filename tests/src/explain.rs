@@ -199,12 +199,22 @@ impl Case {
             server,
             _key: key,
         };
-        let found = case
-            .stage
-            .client
-            .first_incident(&case.played.target, ANSWER_DEADLINE);
-        found.await?.context("no incident was opened")?;
+        case.told_all().await?;
         Ok(case)
+    }
+
+    /// Waits for all signals of the death, each of which is stored with what the engine makes of it.
+    async fn told_all(&self) -> anyhow::Result<()> {
+        let pid = self.played.death.pid.to_string();
+        let deadline = Instant::now() + ANSWER_DEADLINE;
+        for kind in ["oom_kill", "fatal_signal", "process_exit"] {
+            let filter = [("kind", kind), ("pid", &pid)];
+            while self.stage.client.signals(&filter).await?.is_empty() {
+                anyhow::ensure!(Instant::now() < deadline, "no {kind} of {pid} was reported");
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+        Ok(())
     }
 
     async fn incident(&self) -> anyhow::Result<Incident> {
