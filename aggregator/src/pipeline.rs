@@ -50,7 +50,7 @@ const TICK: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
 /// First and longest pause between attempts to write a step.
 const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// Asks a model to explain an incident; never waits.
 pub trait RequestAnalysis: Send {

@@ -2,10 +2,7 @@
 
 use axum::{
     Json,
-    extract::{
-        FromRequestParts, Query,
-        rejection::{JsonRejection, QueryRejection},
-    },
+    extract::{FromRequestParts, Query, rejection::QueryRejection},
     http::{HeaderValue, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -83,12 +80,6 @@ impl From<ReadError> for ApiError {
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self::invalid(source_text(&rejection))
-    }
-}
-
-impl From<JsonRejection> for ApiError {
-    fn from(rejection: JsonRejection) -> Self {
         Self::invalid(source_text(&rejection))
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// How long an answer may take: the longest long poll and two reads of the store.
 const DEADLINE: Duration = MAX_WAIT.saturating_add(Duration::from_secs(30));
-/// Requests that took longer than this were waiting to be told something, not working.
+/// A query with this parameter waits to be told something; its time says nothing about work.
 const LONG_POLL: &str = "wait=";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id taken from a client.

@@ -31,7 +31,7 @@ const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// Agents send their status every 10 seconds; one that is silent six times as long is gone.
 const IDLE: Duration = Duration::from_mins(1);
 /// How long an agent waits to hear up to where it is stored; longer means that the store is stuck.
-const WELCOME: Duration = Duration::from_secs(10);
+const WELCOME: Duration = Duration::from_secs(5);
 /// How long the last word to an agent may take to be taken.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Batches handed to the pipeline and not yet answered: enough to fill a group commit.

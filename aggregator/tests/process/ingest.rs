@@ -94,6 +94,16 @@ async fn refuses_what_is_outside_the_protocol_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_stream_that_says_nothing_is_ended() {
+    let home = Home::new();
+    let daemon = home.start().await;
+    let mut agent = Agent::silent(&daemon).await;
+    let status = agent.end().await;
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.message().contains("no hello"), "{status}");
+}
+
+#[tokio::test]
 async fn a_duplicate_batch_is_acked_again_and_not_stored_again() {
     let home = Home::new();
     let daemon = home.start().await;
