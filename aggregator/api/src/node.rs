@@ -60,10 +60,12 @@ pub struct Loss {
 impl Node {
     /// What its agent can and cannot see, as the engine reads it.
     pub fn coverage(&self) -> NodeCoverage {
-        let missing = self.probes.iter().filter(|probe| !probe.is_attached());
+        let (attached, missing): (Vec<&Probe>, Vec<&Probe>) =
+            self.probes.iter().partition(|probe| probe.is_attached());
         NodeCoverage {
             last_seen_at: self.last_seen_at.into(),
-            missing: missing.map(|probe| probe.without.clone()).collect(),
+            attached: attached.iter().map(|probe| probe.name.clone()).collect(),
+            missing: missing.iter().map(|probe| probe.without.clone()).collect(),
             gaps: self
                 .gaps
                 .iter()

@@ -16,6 +16,10 @@ pub const WINDOW: Duration = Duration::from_mins(10);
 /// Signals kept for correlation, all nodes together: at about 1 KiB each some 8 MiB.
 pub const MAX_RECENT_SIGNALS: usize = 8192;
 
+/// Signals judged together. What is held for judging grows with it and with the window; a larger
+/// step, as after an outage, is taken in parts.
+pub const MAX_SIGNALS_AT_ONCE: usize = 2048;
+
 /// Incidents kept in memory, open and resolved. Twice what a node of 110 pods could open on each of
 /// 18 nodes at once; the store keeps the others.
 pub const MAX_INCIDENTS: usize = 4096;

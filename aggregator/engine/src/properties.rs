@@ -9,7 +9,7 @@ use crate::config::{MAX_ALIASES, MAX_EVIDENCE, MAX_HISTORY};
 use crate::model::signal::{GapReason, MemoryCgroup, OomKill, OomScope, Process, SignalOrigin};
 use crate::model::{Incident, Inventory, NodeCoverage, Signal, SignalBody, Timestamp};
 use crate::testing::checks::rests_on_facts;
-use crate::testing::{Actor, at_ms, full_sight, inventory};
+use crate::testing::{Actor, at_ms, full_sight, inventory, seeing_all};
 use crate::{Engine, Input};
 
 /// A few processes, so that their signals meet; what a process is does not change between signals.
@@ -226,7 +226,7 @@ proptest! {
         let inventory = inventory(NodeCoverage {
             gaps: vec![(Timestamp::from_nanos(gap.0), Timestamp::from_nanos(gap.1))],
             lost,
-            ..NodeCoverage::default()
+            ..seeing_all()
         });
         let mut engine = Engine::default();
         for (number, (at, ktime_ns, body, process)) in drawn.into_iter().enumerate() {

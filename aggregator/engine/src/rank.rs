@@ -151,7 +151,7 @@ fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use crate::model::{Inventory, NodeCoverage};
-    use crate::testing::{Actor, at_ms, full_sight, inventory};
+    use crate::testing::{Actor, at_ms, full_sight, inventory, seeing_all};
     use crate::{Engine, Input};
 
     /// The root cause of one OOM kill, or of its exit alone, under a coverage.
@@ -177,7 +177,7 @@ mod tests {
             gaps: vec![(at_ms(-2000), at_ms(-1000)), (at_ms(500), at_ms(600))],
             lost: 1_000_000,
             missing: vec!["signal: senders".to_owned()],
-            ..NodeCoverage::default()
+            ..seeing_all()
         });
         check(true, &worst, "memory-limit-oom");
         check(true, &Inventory::default(), "memory-limit-oom");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::Config;
+use crate::config::{Config, MAX_SIGNALS_AT_ONCE};
 use crate::correlate::death::{CONTAINER_MARGIN, Death, Scene, shares_container};
 use crate::correlate::group::groups_of;
 use crate::correlate::window::{Arrival, Window};
@@ -71,7 +71,8 @@ impl Engine {
 
     /// Takes new signals and the time; gives what changed. Same state and input, same output.
     ///
-    /// Signals may come late, twice or in any order; the order within one step makes no difference.
+    /// Signals may come late, twice or in any order; the order of those that are judged together
+    /// ([`MAX_SIGNALS_AT_ONCE`], and so of an ordinary step) makes no difference.
     pub fn step(&mut self, input: Input<'_>) -> Output {
         let Input {
             now,
@@ -81,26 +82,41 @@ impl Engine {
         let mut changes = Changes::default();
         self.window.expire(now);
         self.window.truncate();
-        let before = self.window.next();
-        let new = self.take(signals, &mut changes);
-        let scene = Scene {
-            window: &self.window,
-            until: self.window.next(),
-            inventory,
-            now,
-        };
-        for judged in judge_touched(scene, &new, before, &mut changes) {
-            self.incidents
-                .record(&judged, now, self.config, &mut changes);
+        let mut signals = signals.into_iter().peekable();
+        let mut forgotten = 0;
+        while signals.peek().is_some() {
+            let part = signals.by_ref().take(MAX_SIGNALS_AT_ONCE).collect();
+            self.take_in(part, now, inventory, &mut changes);
+            forgotten += self.window.truncate();
         }
         self.incidents.sweep(now, self.config, &mut changes);
-        let forgotten = self.window.truncate();
         if forgotten > 0 {
             changes.note(format!(
                 "{forgotten} signals left the window early: more came than it may hold"
             ));
         }
         changes.into_output(&self.incidents)
+    }
+
+    /// Judges what new signals tell, together with what the window holds.
+    fn take_in(
+        &mut self,
+        signals: Vec<Signal>,
+        now: Timestamp,
+        inventory: &Inventory,
+        changes: &mut Changes,
+    ) {
+        let before = self.window.next();
+        let new = self.take(signals, changes);
+        let scene = Scene {
+            window: &self.window,
+            until: self.window.next(),
+            inventory,
+            now,
+        };
+        for judged in judge_touched(scene, &new, before, changes) {
+            self.incidents.record(&judged, now, self.config, changes);
+        }
     }
 
     /// Keeps what is new and can matter; a duplicate is one that is in the window or in an incident.

@@ -236,7 +236,17 @@ impl Actor {
 
 /// An inventory in which the tests' node sees everything.
 pub(crate) fn full_sight() -> Inventory {
-    inventory(NodeCoverage::default())
+    inventory(seeing_all())
+}
+
+/// The coverage of a node whose probes are all attached.
+pub(crate) fn seeing_all() -> NodeCoverage {
+    NodeCoverage {
+        attached: ["mark_victim", "sched_process_exit", "signal_generate"]
+            .map(str::to_owned)
+            .into(),
+        ..NodeCoverage::default()
+    }
 }
 
 /// An inventory with the given coverage of the tests' node.

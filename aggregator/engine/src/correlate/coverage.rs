@@ -6,12 +6,19 @@ use std::time::Duration;
 
 use crate::config::MAX_CLOCK_AHEAD;
 use crate::explain::clock::{duration, utc};
+use crate::explain::quantity::count;
 use crate::explain::quote::clean;
 use crate::model::signal::GapReason;
 use crate::model::{Inventory, NodeName, Signal, SignalBody, Timestamp};
 
 /// Gaps this near to a death can have hidden its cause.
 const GAP_MARGIN: Duration = Duration::from_mins(1);
+
+/// The probe without which no OOM kill is recorded.
+const OOM_PROBE: &str = "mark_victim";
+
+/// Gaps told one by one; an agent that keeps failing leaves more than a person would read.
+const MAX_TOLD_GAPS: usize = 5;
 
 /// What a gap near the death leaves of a claim.
 const GAP_FACTOR: f64 = 0.85;
@@ -72,8 +79,8 @@ impl Coverage {
             ));
             return;
         };
+        self.would_see_oom = known.attached.contains(OOM_PROBE);
         for missing in &known.missing {
-            self.would_see_oom &= !missing.to_ascii_lowercase().contains("oom");
             self.notes
                 .push(format!("a probe is not attached: {}", clean(missing)));
         }
@@ -110,13 +117,21 @@ impl Coverage {
         }
         self.completeness *= GAP_FACTOR;
         self.would_see_oom = false;
-        for gap in gaps {
+        let untold = gaps.len().saturating_sub(MAX_TOLD_GAPS);
+        for gap in gaps.into_iter().take(MAX_TOLD_GAPS) {
             let reason = reasons.iter().find(|(of, _)| *of == gap);
             self.notes.push(format!(
                 "the agent was not watching from {} to {}{}",
                 utc(gap.0),
                 utc(gap.1),
                 reason.map_or("", |(_, reason)| because(*reason)),
+            ));
+        }
+        if untold > 0 {
+            self.notes.push(format!(
+                "nor was it at {} within {} of the fault",
+                count(untold as u64, "other time"),
+                duration(GAP_MARGIN)
             ));
         }
     }

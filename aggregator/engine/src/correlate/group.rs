@@ -1,11 +1,11 @@
 //! Groups signals by the process that they are about. Must keep processes apart that had one pid
 //! after another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::window::{Arrival, Window};
-use crate::model::Signal;
+use crate::model::{NodeName, Signal, Timestamp};
 
 /// Signals of one pid without a start time belong together when they are this near: pids wrap
 /// around later than that, and a dying process ends sooner.
@@ -17,73 +17,87 @@ pub(crate) type Group = Vec<Arrival>;
 /// Gives the groups that the given signals belong to, each once, in order of its earliest arrival.
 pub(crate) fn groups_of(window: &Window, arrivals: &[Arrival]) -> Vec<Group> {
     let mut groups = BTreeSet::new();
+    let mut pids = BTreeSet::new();
     for arrival in arrivals {
         let Some(signal) = window.get(*arrival) else {
             continue;
         };
-        groups.insert(group_of(window, *arrival, signal));
+        if let Some(process) = &signal.subject.process {
+            pids.insert((&signal.node, process.pid));
+        } else {
+            groups.insert(vec![*arrival]);
+        }
+    }
+    let asked: BTreeSet<&Arrival> = arrivals.iter().collect();
+    for (node, pid) in pids {
+        let processes = processes(window, node, pid).into_iter();
+        groups.extend(processes.filter(|group| group.iter().any(|at| asked.contains(at))));
     }
     groups.into_iter().collect()
 }
 
-/// One process's signals while they are sorted out: its start time, 0 when unknown.
-#[derive(Debug)]
-struct Member<'a> {
-    start: u64,
-    arrivals: Vec<(Arrival, &'a Signal)>,
+/// Sorts the signals of one pid into those of each process that had it: by its start time, and
+/// without one to the process that is nearest in time.
+fn processes(window: &Window, node: &NodeName, pid: u32) -> Vec<Group> {
+    let mut of_pid: Vec<(Arrival, &Signal)> = window.of_pid(node, pid).collect();
+    of_pid.sort_by_key(|(_, signal)| (start_of(signal) == 0, signal.observed_at, &signal.id));
+    let mut processes = Processes::default();
+    for (arrival, signal) in of_pid {
+        processes.add(arrival, signal);
+    }
+    let mut groups = processes.groups;
+    for group in &mut groups {
+        group.sort_unstable();
+    }
+    groups
 }
 
-fn group_of(window: &Window, arrival: Arrival, signal: &Signal) -> Group {
-    let Some(process) = &signal.subject.process else {
-        return vec![arrival];
-    };
-    let mut same_pid: Vec<(Arrival, &Signal)> = window.of_pid(&signal.node, process.pid).collect();
-    same_pid.sort_by_key(|(_, signal)| (start_of(signal) == 0, signal.observed_at, &signal.id));
-    let mut members: Vec<Member<'_>> = Vec::new();
-    for (arrival, signal) in same_pid {
-        match owner(&mut members, signal) {
-            Some(member) => member.arrivals.push((arrival, signal)),
-            None => members.push(Member {
-                start: start_of(signal),
-                arrivals: vec![(arrival, signal)],
-            }),
+/// The processes of one pid, found by start time and by the time of what is known of them.
+#[derive(Debug, Default)]
+struct Processes {
+    groups: Vec<Group>,
+    by_start: BTreeMap<u64, usize>,
+    /// Of several processes at one time, the one that started first.
+    by_time: BTreeMap<Timestamp, Place>,
+}
+
+/// A process by its start time, 0 when unknown, and its group.
+type Place = (u64, usize);
+
+impl Processes {
+    /// Adds a signal; those with a start time must come before those without, each in order of time.
+    fn add(&mut self, arrival: Arrival, signal: &Signal) {
+        let at = signal.observed_at;
+        let start = start_of(signal);
+        let known = if start == 0 {
+            self.nearest(at)
+        } else {
+            self.by_start.get(&start).map(|index| (start, *index))
+        };
+        let place = known.unwrap_or((start, self.groups.len()));
+        if known.is_none() {
+            self.groups.push(Group::new());
+        }
+        if start != 0 {
+            self.by_start.insert(start, place.1);
+        }
+        let first = self.by_time.entry(at).or_insert(place);
+        *first = (*first).min(place);
+        if let Some(group) = self.groups.get_mut(place.1) {
+            group.push(arrival);
         }
     }
-    let mut groups = members.into_iter().map(|member| {
-        let mut group: Group = member.arrivals.iter().map(|(at, _)| *at).collect();
-        group.sort_unstable();
-        group
-    });
-    groups
-        .find(|group| group.contains(&arrival))
-        .unwrap_or_else(|| vec![arrival])
-}
 
-/// The process that a signal belongs to, of those found so far: by its start time, else the nearest.
-/// Signals with a start time come first, then the others in order of time.
-fn owner<'m, 'a>(members: &'m mut [Member<'a>], signal: &Signal) -> Option<&'m mut Member<'a>> {
-    let start = start_of(signal);
-    if start != 0 {
-        return members.iter_mut().find(|member| member.start == start);
+    fn nearest(&self, at: Timestamp) -> Option<Place> {
+        let before = self.by_time.range(..=at).next_back();
+        let after = self.by_time.range(at..).next();
+        let (distance, place) = [before, after]
+            .into_iter()
+            .flatten()
+            .map(|(known, place)| (known.since(at).max(at.since(*known)), *place))
+            .min()?;
+        (distance <= SAME_PROCESS_MARGIN).then_some(place)
     }
-    members
-        .iter_mut()
-        .filter_map(|member| {
-            let distances = member
-                .arrivals
-                .iter()
-                .map(|(_, other)| apart(other, signal));
-            let distance = distances.min()?;
-            (distance <= SAME_PROCESS_MARGIN).then_some((distance, member))
-        })
-        .min_by_key(|(distance, member)| (*distance, member.start))
-        .map(|(_, member)| member)
-}
-
-fn apart(one: &Signal, other: &Signal) -> Duration {
-    one.observed_at
-        .since(other.observed_at)
-        .max(other.observed_at.since(one.observed_at))
 }
 
 fn start_of(signal: &Signal) -> u64 {

@@ -10,7 +10,7 @@ use crate::model::{
     Incident, IncidentState, Inventory, NodeCoverage, Severity, Signal, SignalBody, Timestamp,
 };
 use crate::testing::checks::{opens, rests_on_facts, sight_without};
-use crate::testing::{Actor, at_ms, full_sight, incidents_of, inventory, step};
+use crate::testing::{Actor, at_ms, full_sight, incidents_of, inventory, seeing_all, step};
 use crate::{Config, Engine, Input, Output};
 
 /// A whole OOM kill of `worker[pid]`.
@@ -287,7 +287,7 @@ fn losses_and_gaps_lower_the_confidence_and_are_told() {
         inventory(NodeCoverage {
             gaps,
             lost,
-            ..NodeCoverage::default()
+            ..seeing_all()
         })
     };
     assert!(confidence(&coverage(vec![near], 0)) < full);
@@ -322,7 +322,7 @@ fn a_gap_that_only_a_signal_tells_of_counts_too() {
 
 #[test]
 fn without_the_oom_probe_a_sigkill_says_what_is_missing() {
-    let sight = sight_without("oom_kill: OOM kills cannot be told from other kills");
+    let sight = sight_without("mark_victim", "OOM kills cannot be told from other kills");
     let exit = Actor::new("worker", 7).exit("s-1", at_ms(0), 9);
     let output = step_seeing(&sight, vec![exit]);
     let incident = &output.changed[0];
@@ -337,6 +337,33 @@ fn without_the_oom_probe_a_sigkill_says_what_is_missing() {
         oom.unwrap().contradicts,
         [],
         "an absence that nobody watched is no evidence"
+    );
+}
+
+#[test]
+fn a_probe_of_which_nothing_is_known_is_not_taken_for_attached() {
+    let silent = inventory(NodeCoverage::default());
+    let exit = Actor::new("worker", 7).exit("s-1", at_ms(0), 9);
+    let incident = &step_seeing(&silent, vec![exit]).changed[0];
+    assert!(
+        incident.explanation.contains("could have been missed"),
+        "{}",
+        incident.explanation
+    );
+}
+
+#[test]
+fn an_agent_that_keeps_failing_does_not_fill_the_report() {
+    let gaps = (1..=20).map(|s| (at_ms(-1000 * s), at_ms(-1000 * s + 500)));
+    let coverage = NodeCoverage {
+        gaps: gaps.collect(),
+        ..seeing_all()
+    };
+    let told = &step_seeing(&inventory(coverage), oom(7, at_ms(0))).changed[0].coverage;
+    assert_eq!(told.len(), 6, "{told:?}");
+    assert_eq!(
+        told[5],
+        "nor was it at 15 other times within 60.0 s of the fault"
     );
 }
 
@@ -371,6 +398,21 @@ fn a_kill_survives_any_number_of_execs_before_its_exit() {
     let changed = step(&mut engine, at_ms(30), exit).changed;
     assert_eq!(changed[0].occurrences, 1);
     assert_eq!(changed[0].root_cause.cause.0, "memory-limit-oom");
+}
+
+/// Hours of work, were every signal compared with every other for each of them.
+#[test]
+fn a_flood_about_one_pid_is_taken_in_parts_and_within_bounds() {
+    let flood = (0..10_000_u32).map(|number| {
+        let start = u64::from(number % 2 * number);
+        let victim = Actor::new("job", 7).started(start);
+        victim.exit(&format!("s-{number}"), at_ms(i64::from(number)), 9)
+    });
+    let output = step_seeing(&full_sight(), flood.collect());
+    assert_eq!(output.changed.len(), 1);
+    assert!(output.changed[0].evidence.len() <= MAX_EVIDENCE);
+    let forgot = "1808 signals left the window early: more came than it may hold";
+    assert_eq!(output.decisions.last().map(String::as_str), Some(forgot));
 }
 
 #[test]

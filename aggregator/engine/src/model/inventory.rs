@@ -1,6 +1,6 @@
 //! What is known about the nodes when a step runs: an immutable snapshot. Must not be updated in place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{NodeName, Timestamp};
 
@@ -15,6 +15,8 @@ pub struct Inventory {
 pub struct NodeCoverage {
     /// Last word from its agent.
     pub last_seen_at: Timestamp,
+    /// Names of the probes that watch now.
+    pub attached: BTreeSet<String>,
     /// For each probe that is not attached: what cannot be told without it.
     pub missing: Vec<String>,
     /// Times when the agent was not watching, newest last; bounded by whoever fills it.

@@ -207,10 +207,11 @@ fn permutations(signals: &[Signal]) -> Vec<Vec<Signal>> {
         .collect()
 }
 
-/// The tests' node sees everything except what is listed.
-pub(crate) fn sight_without(missing: &str) -> Inventory {
+/// The tests' node sees everything except by one probe, without which `missing` cannot be told.
+pub(crate) fn sight_without(probe: &str, missing: &str) -> Inventory {
     let mut inventory = full_sight();
     for node in inventory.nodes.values_mut() {
+        node.attached.remove(probe);
         node.missing.push(missing.to_owned());
     }
     inventory
