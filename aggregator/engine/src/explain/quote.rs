@@ -11,9 +11,33 @@ pub(crate) fn clean(name: &str) -> String {
         .collect()
 }
 
+/// Gives a name as one word of a shell command: systemd writes backslashes into unit names, and who
+/// names a cgroup must not put a command into what a person may copy.
+pub(crate) fn word(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@+=".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, word};
+
+    #[test]
+    fn a_name_is_one_word_of_a_command() {
+        for (name, quoted) in [
+            ("app@1.service", "app@1.service"),
+            (r"dev-a\x2db.scope", r"'dev-a\x2db.scope'"),
+            ("x; reboot .scope", "'x; reboot .scope'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(name), quoted);
+        }
+    }
 
     #[test]
     fn keeps_printable_names_and_disarms_control_characters() {

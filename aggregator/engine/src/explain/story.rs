@@ -17,11 +17,14 @@ pub(crate) struct Story {
     pub(crate) remediation: Vec<String>,
 }
 
-/// One step of the chain; its time and entity are those of its first fact.
+/// One step of the chain; its entity and, unless it led to something earlier, its time are those of
+/// its first fact.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) what: String,
     pub(crate) facts: Vec<FactKind>,
+    /// What it led to: it was there when that happened, though its record may come later.
+    pub(crate) led_to: Option<FactKind>,
 }
 
 /// Tells the death step by step, cause first.
@@ -30,7 +33,7 @@ pub(crate) fn chain(death: &Death<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(oom) = death.oom {
         steps.extend(shortage(death, oom.record.scope));
-        steps.push(step(
+        steps.push(step_to_kill(
             format!("the OOM killer chose {victim}"),
             &[FactKind::OomKill, FactKind::VictimMemory],
         ));
@@ -83,14 +86,14 @@ pub(crate) fn impact(death: &Death<'_>) -> Vec<String> {
 
 fn shortage(death: &Death<'_>, scope: OomScope) -> Option<Step> {
     match (scope, death.limiting()) {
-        (OomScope::Memcg, Some((index, _))) => Some(step(
+        (OomScope::Memcg, Some((index, _))) => Some(step_to_kill(
             format!(
                 "cgroup {} reached its memory limit",
                 death.level_name(index)
             ),
             &[FactKind::Limit, FactKind::Trigger],
         )),
-        (OomScope::Global, _) => Some(step(
+        (OomScope::Global, _) => Some(step_to_kill(
             "the node had no memory left".to_owned(),
             &[FactKind::OtherLevels, FactKind::Trigger],
         )),
@@ -102,5 +105,14 @@ fn step(what: String, facts: &[FactKind]) -> Step {
     Step {
         what,
         facts: facts.to_vec(),
+        led_to: None,
+    }
+}
+
+/// A step before the OOM killer's SIGKILL: the kernel records its choice only after that.
+fn step_to_kill(what: String, facts: &[FactKind]) -> Step {
+    Step {
+        led_to: Some(FactKind::Sender),
+        ..step(what, facts)
     }
 }

@@ -1,6 +1,6 @@
 //! The story of a death that nothing explains well enough. Must say what is missing, never guess.
 
-use super::signal_name::signal_name;
+use super::signal_name::{SIGKILL, signal_name};
 use super::story::{self, Story};
 use crate::correlate::death::Death;
 use crate::model::signal::SignalOrigin;
@@ -32,6 +32,11 @@ fn missing(death: &Death<'_>) -> String {
             "The kernel's record does not tell whether a memory limit above {victim} or the whole node was out of memory."
         );
     }
+    if death.died_of() != SIGKILL {
+        return format!(
+            "Who sent the signal was not recorded, and too little was seen around the end of {victim} to say more."
+        );
+    }
     let sender = match death.killer().map(|fatal| fatal.record.origin) {
         Some(SignalOrigin::Kernel) => {
             "The kernel itself sent the signal, and no OOM kill was recorded that would explain it."
@@ -47,11 +52,19 @@ fn missing(death: &Death<'_>) -> String {
 }
 
 fn remediation(death: &Death<'_>) -> Vec<String> {
-    let mut steps = vec![format!(
-        "look for its end in the kernel log of node {}: dmesg -T | grep -i 'killed process'",
-        death.node_entity().name
-    )];
-    if death.oom.is_none() {
+    let is_kill = death.oom.is_some() || death.died_of() == SIGKILL;
+    let node = death.node_entity().name;
+    let mut steps = vec![if is_kill {
+        format!(
+            "look for its end in the kernel log of node {node}: dmesg -T | grep -i 'killed process'"
+        )
+    } else {
+        format!(
+            "read the last lines of output of {}, and the kernel log of node {node}: dmesg -T",
+            death.victim()
+        )
+    }];
+    if is_kill && death.oom.is_none() {
         steps.push(
             "the kernel also kills at a CPU time limit (ulimit -t) and when a pid namespace ends: \
              check both"

@@ -48,8 +48,9 @@ impl Cited<'_> {
             .iter()
             .filter_map(|step| {
                 let first = step.facts.iter().find_map(|kind| self.fact(*kind))?;
+                let effect = step.led_to.and_then(|kind| self.fact(kind));
                 Some(ChainLink {
-                    at: first.at,
+                    at: effect.map_or(first.at, |effect| first.at.min(effect.at)),
                     entity: first.entity.clone(),
                     what: step.what.clone(),
                     evidence: self.ids(&step.facts),

@@ -90,6 +90,31 @@ fn all_victims_of_one_workload_are_one_incident() {
     }
 }
 
+/// The kernel sends the SIGKILL and records its choice just after.
+#[test]
+fn the_chain_tells_the_cause_before_its_effect() {
+    let worker = Actor::new("worker", 7);
+    let signals = vec![
+        worker.killed_by_kernel("kill", at_ms(0)),
+        worker.oom("oom", at_ms(1)),
+        worker.exit("exit", at_ms(2), 9),
+    ];
+    let chain = &incidents_of(signals)[0].chain;
+    let told: Vec<_> = chain
+        .iter()
+        .map(|link| (link.what.as_str(), link.at))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("cgroup /demo/limited reached its memory limit", at_ms(0)),
+            ("the OOM killer chose worker[7]", at_ms(0)),
+            ("worker[7] got SIGKILL (9) from the kernel", at_ms(0)),
+            ("worker[7] ended", at_ms(2)),
+        ]
+    );
+}
+
 #[test]
 fn workloads_have_incidents_of_their_own() {
     let cgroup = Actor::new("worker", 1).in_cgroup(1, "/a");

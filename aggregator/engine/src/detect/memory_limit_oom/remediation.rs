@@ -2,7 +2,7 @@
 
 use crate::correlate::death::Death;
 use crate::explain::quantity::bytes;
-use crate::explain::quote::clean;
+use crate::explain::quote::{clean, word};
 use crate::model::signal::{Container, MemoryCgroup, OomKill, Runtime};
 
 /// What remains to be done about a limit that was reached.
@@ -23,14 +23,18 @@ fn what_grew(death: &Death<'_>, kill: &OomKill) -> String {
     // The victim's memory is freed while the agent reads, so its own figures are counted in.
     let shared = stat.shmem_bytes.max(kill.victim_usage.shmem_bytes);
     let anonymous = stat.anon_bytes.max(kill.victim_usage.anon_bytes);
-    if shared > anonymous {
-        "look for large files in tmpfs, /dev/shm or emptyDir volumes with medium Memory: they count against the limit".to_owned()
-    } else if stat.kernel_bytes > anonymous {
-        "look for many open sockets, files or threads: most of the memory was the kernel's own, on the workload's behalf".to_owned()
-    } else {
+    let files = stat.file_bytes.max(kill.victim_usage.file_bytes);
+    let largest = anonymous.max(shared).max(files).max(stat.kernel_bytes);
+    if anonymous == largest {
         format!(
-            "find out what grew in {of}: most of the memory was anonymous (heap and stacks), so take a heap profile under load"
+            "find out what grew in {of}: the largest part of the memory was anonymous (heap and stacks), so take a heap profile under load"
         )
+    } else if shared == largest {
+        "look for large files in tmpfs, /dev/shm or emptyDir volumes with medium Memory: they count against the limit".to_owned()
+    } else if stat.kernel_bytes == largest {
+        "look for many open sockets, files or threads: the largest part of the memory was the kernel's own, on the workload's behalf".to_owned()
+    } else {
+        "look for files that are locked in memory or written faster than the disk takes them: the largest part of the memory was cached files, which the kernel could not give up".to_owned()
     }
 }
 
@@ -63,8 +67,13 @@ fn limit_command(death: &Death<'_>, index: usize, larger: u64) -> Option<String>
     }
     let name = death.level_name(index);
     let unit = name.rsplit('/').next().filter(|unit| is_unit(unit));
-    unit.map(|unit| format!("systemctl set-property {unit} MemoryMax={larger}"))
-        .or_else(|| Some(format!("echo {larger} > {}", death.limit_file(index)?)))
+    unit.map(|unit| format!("systemctl set-property {} MemoryMax={larger}", word(unit)))
+        .or_else(|| {
+            Some(format!(
+                "echo {larger} > {}",
+                word(&death.limit_file(index)?)
+            ))
+        })
 }
 
 fn engine_of(container: &Container) -> Option<(&'static str, String)> {
@@ -73,17 +82,18 @@ fn engine_of(container: &Container) -> Option<(&'static str, String)> {
         Runtime::Podman => "podman",
         Runtime::Containerd | Runtime::CriO | Runtime::Other => return None,
     };
-    Some((engine, clean(&container.id)))
+    Some((engine, word(&clean(&container.id))))
 }
 
+/// A name that begins with a dash would be taken for an option.
 fn is_unit(name: &str) -> bool {
-    [".service", ".scope", ".slice"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
+    let endings = [".service", ".scope", ".slice"];
+    !name.starts_with('-') && endings.iter().any(|ending| name.ends_with(ending))
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::model::signal::{CgroupMemoryStat, MemoryUsage};
     use crate::model::{EntityKind, Severity, SignalBody};
     use crate::testing::checks::opens;
     use crate::testing::{Actor, at_ms, incidents_of};
@@ -119,11 +129,13 @@ mod tests {
     #[test]
     fn suggests_systemctl_for_a_unit_and_the_engine_for_its_container() {
         let mut service = Actor::new("worker", 7).oom("s-1", at_ms(0));
+        let mut hostile = service.clone();
         let mut docker = Actor::new("worker", 7)
             .in_docker("c0ffee")
             .oom("s-1", at_ms(0));
         for (signal, level, name) in [
             (&mut service, 1, "app.service"),
+            (&mut hostile, 1, "x; reboot .scope"),
             (&mut docker, 0, "docker-c0ffee.scope"),
         ] {
             if let SignalBody::OomKill(kill) = &mut signal.body {
@@ -138,6 +150,10 @@ mod tests {
                 ": systemctl set-property app.service MemoryMax=100663296",
             ),
             (
+                hostile,
+                ": systemctl set-property 'x; reboot .scope' MemoryMax=100663296",
+            ),
+            (
                 docker,
                 ": docker update --memory 100663296 --memory-swap -1 c0ffee",
             ),
@@ -145,6 +161,31 @@ mod tests {
             let incident = &incidents_of(vec![signal])[0];
             let steps = incident.remediation.join("; ");
             assert!(steps.contains(command), "{steps}");
+        }
+    }
+
+    #[test]
+    fn looks_where_the_largest_part_of_the_memory_was() {
+        for (anon, file, shmem, kernel, place) in [
+            (60, 2, 0, 1, "heap profile"),
+            (0, 2, 50, 1, "tmpfs"),
+            (10, 20, 5, 30, "sockets"),
+            (10, 40, 5, 1, "cached files"),
+        ] {
+            let mut signal = Actor::new("worker", 7).oom("s-1", at_ms(0));
+            if let SignalBody::OomKill(kill) = &mut signal.body {
+                kill.victim_usage = MemoryUsage::default();
+                kill.cgroup_stat = Some(CgroupMemoryStat {
+                    anon_bytes: anon << 20,
+                    file_bytes: file << 20,
+                    shmem_bytes: shmem << 20,
+                    kernel_bytes: kernel << 20,
+                    read_after_ns: 0,
+                });
+            }
+            let incident = opens(vec![signal], CAUSE, Severity::Warning);
+            let step = &incident.remediation[0];
+            assert!(step.contains(place), "{step}");
         }
     }
 
