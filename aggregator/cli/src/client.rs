@@ -134,8 +134,11 @@ impl Client {
             let why = format!("it answered {status}");
             return self.stranger(&why).exit(exit);
         };
-        let next = match exit {
-            Exit::NotFound => "list what there is with `inquest incident list`".to_owned(),
+        let next = match status {
+            StatusCode::NOT_FOUND => "list what there is with `inquest incident list`".to_owned(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "ask who runs the aggregator for access to it".to_owned()
+            }
             _ => format!(
                 "look for request {} in the aggregator's log",
                 problem.request_id

@@ -14,6 +14,7 @@ use super::{MANIFEST, Manifest, NODES, SIGNALS, VERSION};
 use crate::failure::Failure;
 
 mod archive;
+mod bounded;
 mod folder;
 mod lines;
 

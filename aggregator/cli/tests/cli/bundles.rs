@@ -9,6 +9,12 @@ use crate::fixture::Fixture;
 use crate::run::{Ended, inquest};
 use crate::server::Server;
 
+/// A recorded kill: perl grew past the limit of `/shop` in its child `/shop/cart`.
+const RECORDED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/fixtures/oom-memcg"
+);
+
 fn server(fixture: Fixture) -> Server {
     Server::start()
         .object(
@@ -170,16 +176,12 @@ fn what_is_no_bundle_says_so() {
     assert!(error.contains("cannot read bundle /nonexistent"), "{error}");
 }
 
-/// A recorded kill: perl grew past the limit of `/shop` in its child `/shop/cart`.
 #[test]
 fn the_recorded_kernel_kill_names_the_limiting_ancestor() {
-    let fixture = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/fixtures/oom-memcg"
-    );
-    let ended = analyze(Path::new(fixture));
+    let fixture = Path::new(RECORDED);
+    let ended = analyze(fixture);
     assert_eq!(ended.stderr, "");
-    assert_eq!(ended.stdout, analyze(Path::new(fixture)).stdout);
+    assert_eq!(ended.stdout, analyze(fixture).stdout);
     let report: Report = serde_json::from_str(&ended.stdout).unwrap();
     let [incident] = report.incidents.as_slice() else {
         panic!("{report:?}")
@@ -189,4 +191,17 @@ fn the_recorded_kernel_kill_names_the_limiting_ancestor() {
     for words in ["perl[25741]", "/shop/cart", "48 MiB"] {
         assert!(incident.headline.contains(words), "{}", incident.headline);
     }
+}
+
+#[test]
+fn the_manual_shows_the_report_on_the_recorded_kill() {
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let text = inquest("analyze")
+        .arg(RECORDED)
+        .env("COLUMNS", "100")
+        .run()
+        .quietly();
+    let example = format!("$ inquest analyze tests/fixtures/oom-memcg\n{text}```");
+    assert!(manual.contains(&example), "{text}");
 }

@@ -9,11 +9,9 @@ use std::path::{Component, Path};
 use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
+use super::bounded::{Bounded, MAX_BYTES};
 use super::{MANIFEST, MAX_FILES, Visit};
 use crate::failure::Failure;
-
-/// Most bytes an archive may unpack to; a bomb ends here.
-const MAX_UNPACKED_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Visits every file in the archive, in its order.
 ///
@@ -53,10 +51,7 @@ fn root(names: &BTreeSet<String>) -> String {
 fn each(path: &Path, visit: Visit<'_>) -> Result<(), Failure> {
     let file = File::open(path).map_err(damaged)?;
     let unpacked = MultiGzDecoder::new(BufReader::new(file));
-    let mut archive = Archive::new(Bounded {
-        inner: unpacked,
-        left: MAX_UNPACKED_BYTES,
-    });
+    let mut archive = Archive::new(Bounded::new(unpacked, MAX_BYTES));
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         if let Some(name) = file_name(&entry)? {
@@ -96,38 +91,4 @@ fn damaged(error: io::Error) -> Failure {
 fn refused(name: &str, why: &str) -> Failure {
     let next = "do not use this archive; ask for one made by `inquest bundle create`";
     Failure::new(format!("entry `{name}` is refused"), why, next)
-}
-
-/// Ends with an error where [`io::Take`] would end as if all had been read.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::FileTooLarge, "it unpacks to more than 2 GiB")
-        })?;
-        Ok(count)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bomb_ends_with_an_error_rather_than_early() {
-        let read = |left| {
-            let mut bounded = Bounded {
-                inner: &b"0123456789"[..],
-                left,
-            };
-            bounded.read_to_end(&mut Vec::new())
-        };
-        assert_eq!(read(10).unwrap(), 10);
-        assert_eq!(read(9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-    }
 }

@@ -3,6 +3,9 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+
+use super::bounded::{Bounded, MAX_BYTES};
 use super::{MAX_FILES, Visit};
 use crate::failure::Failure;
 
@@ -11,13 +14,19 @@ const MAX_DEPTH: usize = 16;
 
 /// Visits every file below `root`, in the order of their names.
 pub(super) fn visit(root: &Path, visit: Visit<'_>) -> Result<(), Failure> {
-    let mut walk = Walk { visit, files: 0 };
+    let mut walk = Walk {
+        visit,
+        files: 0,
+        left: MAX_BYTES,
+    };
     walk.folder(root, "", 0)
 }
 
 struct Walk<'a> {
     visit: Visit<'a>,
     files: usize,
+    /// Bytes that may still be read.
+    left: u64,
 }
 
 impl Walk<'_> {
@@ -43,9 +52,18 @@ impl Walk<'_> {
         if self.files > MAX_FILES {
             return Err(refused(name, "the bundle has too many files"));
         }
-        let mut file = File::open(path).map_err(|error| refused(name, error))?;
-        (self.visit)(name, &mut file)
+        let file = open(path).map_err(|error| refused(name, error))?;
+        let mut bounded = Bounded::new(file, self.left);
+        let visited = (self.visit)(name, &mut bounded);
+        self.left = bounded.left();
+        visited
     }
+}
+
+/// Opens a file that may have become a link or a pipe since it was looked at.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Names in a folder, sorted, so that every run reads in the same order.
