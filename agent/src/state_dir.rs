@@ -1,11 +1,16 @@
 //! The directory that belongs to one agent process at a time; must not know what is kept in it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
+
+/// Command lines and paths of every process of the node pass through the directory: they are its
+/// owner's alone.
+const MODE: u32 = 0o700;
 
 /// Failure to take a state directory.
 #[derive(Debug, Error)]
@@ -13,6 +18,12 @@ pub enum TakeStateDirError {
     /// It is not there and cannot be made.
     #[error("failed to create the state directory {}; set state_dir to one that this user may write", .0.display())]
     Create(PathBuf, #[source] io::Error),
+    /// It cannot be closed to other users.
+    #[error(
+        "failed to close the state directory {} to other users; set state_dir to one that this user owns",
+        .0.display()
+    )]
+    Protect(PathBuf, #[source] io::Error),
     /// Its lock file cannot be opened.
     #[error("failed to open the lock of the state directory {}", .0.display())]
     Lock(PathBuf, #[source] io::Error),
@@ -32,10 +43,15 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Creates the directory if need be and takes it.
+    /// Creates the directory if need be, closes it to other users and takes it.
     pub fn take(path: &Path) -> Result<Self, TakeStateDirError> {
-        std::fs::create_dir_all(path)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(MODE)
+            .create(path)
             .map_err(|error| TakeStateDirError::Create(path.to_owned(), error))?;
+        std::fs::set_permissions(path, Permissions::from_mode(MODE))
+            .map_err(|error| TakeStateDirError::Protect(path.to_owned(), error))?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -81,5 +97,18 @@ mod tests {
         ));
         drop(first);
         StateDir::take(&path).unwrap();
+    }
+
+    #[test]
+    fn is_closed_to_other_users_whether_new_or_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = dir.path().join("found");
+        std::fs::create_dir(&found).unwrap();
+        std::fs::set_permissions(&found, Permissions::from_mode(0o755)).unwrap();
+        for path in [dir.path().join("new"), found] {
+            let _taken = StateDir::take(&path).unwrap();
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, MODE, "{}", path.display());
+        }
     }
 }
