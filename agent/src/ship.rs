@@ -84,8 +84,15 @@ impl Intake {
     }
 
     /// Moves the watermark, unless something observed before it would not survive the process.
+    ///
+    /// Watermarks come steadily, whether or not there is an aggregator and anything to spool: a disk
+    /// that takes writes again is noticed here at the latest.
     fn advance(&mut self, watermark: Timestamp) {
-        if !self.spool.with(|spool| spool.is_durable()) {
+        let durable = self.spool.with(|spool| {
+            spool.tend();
+            spool.is_durable()
+        });
+        if !durable {
             return;
         }
         match self.coverage.advance(watermark) {
@@ -118,8 +125,10 @@ pub fn observe(signal: v1::Signal) -> Observed {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use inquest_proto::v1::loss::Stage;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
     use crate::coverage::Previous;
@@ -199,8 +208,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_watermark_stays_while_batches_are_in_memory_only() {
+    #[tokio::test]
+    async fn the_watermark_stays_while_batches_are_in_memory_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut intake = intake(dir.path());
         intake.take(at(5));
@@ -214,5 +223,15 @@ mod tests {
         intake.take(signal());
         intake.take(at(6));
         assert_eq!(watermark(dir.path()), Some(5));
+
+        // No stream runs and nothing more is spooled: the watermark alone finds the disk recovered.
+        std::fs::rename(dir.path().join("away"), dir.path().join("spool")).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while watermark(dir.path()) != Some(7) {
+            assert!(Instant::now() < deadline, "the watermark stays behind");
+            sleep(Duration::from_millis(20)).await;
+            intake.take(at(7));
+        }
+        assert_eq!(spooled(dir.path()).len(), 2);
     }
 }
