@@ -35,7 +35,7 @@ pub use self::status::{Settled, SpoolStatus};
 pub use self::unsettled::read_unsettled;
 
 use self::cursor::{Cursor, CursorFile, Place, Stored};
-use self::log::{Damage, Log, Read};
+use self::log::{Damage, GivenUp, Log, Read};
 use self::record::{HEADER_LEN, Header};
 use self::tail::{Tail, TailEntry};
 use crate::loss::{LossTotal, Losses, reason};
@@ -376,24 +376,30 @@ impl Spool {
     fn make_room(&mut self, len: usize) {
         let need = (len + HEADER_LEN) as u64;
         while self.log.len() + need > self.max_bytes && self.log.len() > 0 {
-            match self.log.give_up_oldest(self.cursor.settled) {
-                Ok(given_up) => {
-                    self.lost
-                        .add(Stage::Spool, reason::SPOOL_FULL, given_up.signals);
-                    self.cursor.untold.merge(given_up.lost);
-                    self.cursor
-                        .untold
-                        .add(Stage::Spool, reason::SPOOL_FULL, given_up.signals);
-                    if let Some(begin) = self.log.begin() {
-                        self.cursor.settled = self.cursor.settled.max(begin);
-                        self.read = self.read.max(begin);
-                    }
-                    self.save_cursor();
+            match self.log.oldest(self.cursor.settled) {
+                Ok(Some(given_up)) => {
                     self.warn_full(given_up.batches, given_up.signals);
+                    self.remember_given_up(given_up);
+                    self.log.remove_oldest();
                 }
+                Ok(None) => return,
                 Err(error) => return self.degrade(&error),
             }
         }
+    }
+
+    /// Counts the oldest segment as lost and settles it. Before it is removed: killed in between, an
+    /// agent leaves a segment that the next one removes, and no signal that nobody counted.
+    fn remember_given_up(&mut self, given_up: GivenUp) {
+        self.lost
+            .add(Stage::Spool, reason::SPOOL_FULL, given_up.signals);
+        self.cursor.untold.merge(given_up.lost);
+        self.cursor
+            .untold
+            .add(Stage::Spool, reason::SPOOL_FULL, given_up.signals);
+        self.cursor.settled = self.cursor.settled.max(given_up.next);
+        self.read = self.read.max(given_up.next);
+        self.save_cursor();
     }
 
     fn warn_full(&mut self, batches: u64, signals: u64) {

@@ -66,8 +66,8 @@ pub(super) enum Read {
     End(Place),
 }
 
-/// What went with a segment that was given up.
-#[derive(Debug, Default)]
+/// What goes with the oldest segment when it is given up.
+#[derive(Debug)]
 pub(super) struct GivenUp {
     /// Batches that were not settled.
     pub(super) batches: u64,
@@ -75,6 +75,8 @@ pub(super) struct GivenUp {
     pub(super) signals: u64,
     /// Losses that those batches were to report.
     pub(super) lost: Losses,
+    /// Where the log begins without them.
+    pub(super) next: Place,
 }
 
 impl Log {
@@ -182,7 +184,7 @@ impl Log {
             .front()
             .is_some_and(|part| part.segment.number() < end.segment)
         {
-            self.remove_front();
+            self.remove_oldest();
         }
         if let Some(part) = self.part_mut(end) {
             part.batches = part.batches.saturating_sub(1);
@@ -237,26 +239,32 @@ impl Log {
         (Damage { at, end, signals }, new)
     }
 
-    /// Removes the oldest segment whatever is in it.
-    pub(super) fn give_up_oldest(&mut self, settled: Place) -> io::Result<GivenUp> {
+    /// Returns what giving up the oldest segment costs, and sees to it that another one follows; none
+    /// when there is no segment.
+    pub(super) fn oldest(&mut self, settled: Place) -> io::Result<Option<GivenUp>> {
         if self.parts.len() == 1 {
             self.start_segment()?;
         }
-        let Some(part) = self.parts.front() else {
-            return Ok(GivenUp::default());
+        let (Some(part), Some(next)) = (self.parts.front(), self.parts.get(1)) else {
+            return Ok(None);
         };
-        let given_up = GivenUp {
+        Ok(Some(GivenUp {
             batches: part.batches,
             signals: part.signals,
             lost: part.reported_losses(settled),
-        };
-        self.remove_front();
-        Ok(given_up)
+            next: next.place(0),
+        }))
     }
 
-    /// Returns where the log begins.
-    pub(super) fn begin(&self) -> Option<Place> {
-        self.parts.front().map(|part| part.place(0))
+    /// Removes the oldest segment whatever is in it.
+    pub(super) fn remove_oldest(&mut self) {
+        if let Some(part) = self.parts.pop_front() {
+            let path = part.segment.path().to_owned();
+            if let Err(error) = part.segment.remove() {
+                // It is skipped by its number and removed at the next start.
+                warn!(path = %path.display(), %error, "could not remove a spool segment");
+            }
+        }
     }
 
     /// Returns where the log ends.
@@ -296,16 +304,6 @@ impl Log {
             damage: Vec::new(),
         });
         Ok(())
-    }
-
-    fn remove_front(&mut self) {
-        if let Some(part) = self.parts.pop_front() {
-            let path = part.segment.path().to_owned();
-            if let Err(error) = part.segment.remove() {
-                // It is skipped by its number and removed at the next start.
-                warn!(path = %path.display(), %error, "could not remove a spool segment");
-            }
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The spool against a model, against damage and against a disk that refuses; must not reach into
-//! its parts.
+//! its parts, but to stop between two steps as a killed process does.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -313,6 +313,28 @@ fn settled_segments_leave_the_disk() {
     bench.reopen();
     assert!(bench.spool.is_empty());
     assert_eq!(bench.spool.hand_out_next(), None);
+}
+
+#[test]
+fn a_kill_before_a_given_up_segment_is_removed_loses_no_count() {
+    let mut bench = Bench::new(LARGE);
+    // The second append begins another segment.
+    bench.append(3, MAX_BATCH_LEN / 4);
+    bench.append(2, MAX_BATCH_LEN / 4);
+    bench.append(1, MAX_BATCH_LEN - 100);
+    let settled = bench.spool.cursor.settled;
+    let given_up = bench.spool.log.oldest(settled).unwrap().unwrap();
+    let signals = given_up.signals;
+    bench.spool.remember_given_up(given_up);
+    let before = bench.segments().len();
+
+    bench.reopen();
+    assert_eq!(bench.segments().len(), before - 1);
+    bench.append(1, 0);
+    let batches = bench.drain();
+    let kept: usize = batches.iter().map(|batch| batch.signals.len()).sum();
+    assert_eq!(told(&batches, reason::SPOOL_FULL), signals);
+    assert_eq!(kept as u64 + signals, bench.last_signal);
 }
 
 #[test]
