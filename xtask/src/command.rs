@@ -21,10 +21,13 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Lines of a failed child's output that are shown.
 const TAIL_LINES: usize = 40;
 
+/// Characters of a child's line that a heartbeat shows.
+const MAX_LINE_CHARS: usize = 70;
+
 /// What is shown of a step while it runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Show {
-    /// A line at the start, one every 20 seconds, and one at the end.
+    /// A line at the start, one every 20 seconds with what the child wrote last, and one at the end.
     Heartbeat,
     /// The child's own output, once the step has taken 3 seconds.
     OutputWhenLong,
@@ -191,7 +194,8 @@ impl<'a> Progress<'a> {
             Show::OutputWhenLong => self.pass_on_output()?,
             Show::Heartbeat if watch.elapsed() >= self.next_heartbeat => {
                 self.next_heartbeat += HEARTBEAT;
-                output::progress(format_args!("{} ... {}", self.name, watch.words()));
+                let line = self.last_line()?;
+                output::progress(format_args!("{} ... {}: {line}", self.name, watch.words()));
             }
             Show::Heartbeat => {}
         }
@@ -211,13 +215,26 @@ impl<'a> Progress<'a> {
     }
 
     fn pass_on_output(&mut self) -> anyhow::Result<()> {
-        let mut bytes = Vec::new();
-        // The log grows while it is read; reading goes on where it ended the last time.
-        self.log
-            .read_to_end(&mut bytes)
-            .context("failed to read a log")?;
-        output::pass_on(&String::from_utf8_lossy(&bytes));
+        output::pass_on(&self.new_output()?);
         Ok(())
+    }
+
+    /// What the child has just written, as far as it fits on a line.
+    fn last_line(&mut self) -> anyhow::Result<String> {
+        let text = self.new_output()?;
+        let line = text
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or("(no output)");
+        Ok(line.trim().chars().take(MAX_LINE_CHARS).collect())
+    }
+
+    /// The log grows while it is read; reading goes on where it ended the last time.
+    fn new_output(&mut self) -> anyhow::Result<String> {
+        let mut bytes = Vec::new();
+        let read = self.log.read_to_end(&mut bytes);
+        read.with_context(|| format!("failed to read the output of {}", self.name))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
