@@ -161,11 +161,18 @@ async fn hanger(
 ) -> anyhow::Result<()> {
     let case = Case::open(binaries, launcher, Some((protocol, Behaviour::Hang))).await?;
     let name = |what: &str| format!("{} hangs: {what}", word(protocol));
+    let first = case.incident().await?;
     case.asked().await?;
     let waited = case.time_to_why().await?;
     let screen = case.why().await?;
     proof.below(&name("time to why"), ms(waited), AT_ONCE_BAR_MS);
     proof.exactly(&name("says pending"), screen.contains("pending: "), true);
+    let changed = changed(&first, &case.incident().await?)?;
+    proof.exactly(
+        &name("changed in the engine's report"),
+        changed.as_str(),
+        "nothing",
+    );
     case.close().await
 }
 
