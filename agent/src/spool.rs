@@ -34,7 +34,7 @@ pub use self::shared::SharedSpool;
 pub use self::status::{Settled, SpoolStatus};
 pub use self::unsettled::read_unsettled;
 
-use self::cursor::{Cursor, CursorFile, Place, Stored};
+use self::cursor::{BatchId, Cursor, CursorFile, Place, Stored};
 use self::log::{Damage, GivenUp, Log, Read};
 use self::record::{HEADER_LEN, Header};
 use self::tail::{Tail, TailEntry};
@@ -68,6 +68,8 @@ pub enum OpenSpoolError {
 pub struct Spool {
     log: Log,
     tail: Tail,
+    /// As on disk, but for the losses that only batches in memory tell: those are told here, untold
+    /// there.
     cursor: Cursor,
     cursor_file: CursorFile,
     /// Where `hand_out_next` goes on.
@@ -117,10 +119,16 @@ impl Spool {
         if stored == Stored::Damaged {
             warn!(dir = %dir.display(), "the spool's cursor is damaged; sending again what is there");
         }
-        let cursor = stored.into_cursor();
+        let mut cursor = stored.into_cursor();
         let max_bytes = max_bytes.max(MIN_MAX_BYTES);
-        let (log, damage) = Log::open(dir, max_bytes, cursor.settled)
+        let (log, found) = Log::open(dir, max_bytes, cursor.settled)
             .map_err(|error| OpenSpoolError::Segments(dir.to_owned(), error))?;
+        if found
+            .newest
+            .is_some_and(|newest| tells(&newest, cursor.told_by))
+        {
+            cursor.untold = Losses::default();
+        }
         let mut spool = Self {
             read: cursor.settled,
             log,
@@ -136,7 +144,7 @@ impl Spool {
             lost,
         };
         let counted = spool.cursor.damage_counted;
-        for damage in damage.iter().filter(|damage| damage.at > counted) {
+        for damage in found.damage.iter().filter(|damage| damage.at > counted) {
             spool.count_damage(damage);
         }
         spool.save_cursor();
@@ -159,9 +167,15 @@ impl Spool {
         else {
             return self.refuse(lost, signals, reason::OVERSIZED);
         };
-        if self.keep(TailEntry { header, payload }) {
+        let tells = self.cursor.untold.clone();
+        let told = !tells.is_empty();
+        if self.keep(TailEntry {
+            header,
+            payload,
+            tells,
+        }) {
             self.next_sequence += 1;
-            if !self.cursor.untold.is_empty() {
+            if told {
                 self.cursor.untold = Losses::default();
                 self.save_cursor();
             }
@@ -203,7 +217,9 @@ impl Spool {
                 }
                 Ok(Read::End(end)) => {
                     self.read = end;
-                    let TailEntry { header, payload } = self.tail.read()?;
+                    let TailEntry {
+                        header, payload, ..
+                    } = self.tail.read()?;
                     let (header, payload) = (*header, payload.clone());
                     return self.hand_out(&header, &payload, None);
                 }
@@ -353,9 +369,15 @@ impl Spool {
         }
         while let Some(entry) = self.tail.front() {
             let (frame, signals) = (entry.header.frame(&entry.payload), entry.header.signals);
+            let told = !entry.tells.is_empty();
             self.make_room(frame.len());
             match self.log.append(&frame, signals) {
-                Ok(end) => self.moved_to_disk(end),
+                Ok(end) => {
+                    self.moved_to_disk(end);
+                    if told {
+                        self.save_cursor();
+                    }
+                }
                 Err(error) => return self.degrade(&error),
             }
         }
@@ -459,8 +481,24 @@ impl Spool {
     }
 
     fn save_cursor(&mut self) {
-        if let Err(error) = self.cursor_file.write(&self.cursor) {
+        let mut cursor = self.cursor.clone();
+        cursor.told_by = BatchId {
+            start_id: self.start_id,
+            sequence: self.telling_sequence(),
+        };
+        cursor.untold.merge(self.tail.tells());
+        if let Err(error) = self.cursor_file.write(&cursor) {
             self.degrade(&error);
+        }
+    }
+
+    /// Returns the sequence of the batch with which everything untold will have been told: the next,
+    /// or else the last in memory that tells any of it.
+    fn telling_sequence(&self) -> u64 {
+        if self.cursor.untold.is_empty() {
+            self.tail.last_telling().unwrap_or(self.next_sequence)
+        } else {
+            self.next_sequence
         }
     }
 
@@ -479,6 +517,11 @@ impl Spool {
             info!("the spool's disk takes writes again");
         }
     }
+}
+
+/// Tells whether a record is the batch of an id or a later one of its process.
+fn tells(record: &Header, told_by: BatchId) -> bool {
+    record.start_id == told_by.start_id && record.sequence >= told_by.sequence
 }
 
 #[cfg(test)]

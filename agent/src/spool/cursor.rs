@@ -15,7 +15,7 @@ use prost::Message as _;
 use crate::loss::Losses;
 
 const FILE_NAME: &str = "cursor";
-const MAGIC: [u8; 4] = *b"IQC1";
+const MAGIC: [u8; 4] = *b"IQC2";
 /// One page: a write within a page is not interrupted by a signal.
 const MAX_FILE_LEN: usize = 4096;
 
@@ -28,6 +28,15 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
+/// Names a batch for good: its process and its place among that process's batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BatchId {
+    /// The process that made it.
+    pub(super) start_id: u64,
+    /// Its sequence.
+    pub(super) sequence: u64,
+}
+
 /// What the spool must remember beyond its segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor {
@@ -35,8 +44,11 @@ pub(super) struct Cursor {
     pub(super) settled: Place,
     /// Damage up to and including this place is counted already.
     pub(super) damage_counted: Place,
-    /// Losses that no spooled batch carries yet.
+    /// Losses that no batch on disk carries yet.
     pub(super) untold: Losses,
+    /// Once this batch or a later one of its process is on disk, `untold` is told. An agent killed
+    /// after it wrote that batch and before it wrote the cursor leaves it to the next one to see.
+    pub(super) told_by: BatchId,
 }
 
 /// The file that holds a `Cursor`.
@@ -120,6 +132,8 @@ fn encode(cursor: &Cursor) -> Vec<u8> {
         cursor.settled.offset,
         cursor.damage_counted.segment,
         cursor.damage_counted.offset,
+        cursor.told_by.start_id,
+        cursor.told_by.sequence,
     ] {
         covered.extend_from_slice(&number.to_le_bytes());
     }
@@ -145,11 +159,17 @@ fn decode(bytes: &[u8]) -> Option<Cursor> {
     let (settled_offset, rest) = rest.split_first_chunk::<8>()?;
     let (damage_segment, rest) = rest.split_first_chunk::<8>()?;
     let (damage_offset, rest) = rest.split_first_chunk::<8>()?;
+    let (start_id, rest) = rest.split_first_chunk::<8>()?;
+    let (sequence, rest) = rest.split_first_chunk::<8>()?;
     let untold = v1::SignalBatch::decode_length_delimited(rest).ok()?;
     Some(Cursor {
         settled: place(*settled_segment, *settled_offset),
         damage_counted: place(*damage_segment, *damage_offset),
         untold: untold.lost.iter().collect(),
+        told_by: BatchId {
+            start_id: u64::from_le_bytes(*start_id),
+            sequence: u64::from_le_bytes(*sequence),
+        },
     })
 }
 
@@ -180,6 +200,10 @@ mod tests {
                 offset: 9,
             },
             untold,
+            told_by: BatchId {
+                start_id: 0xa,
+                sequence: 5,
+            },
         }
     }
 
@@ -213,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damage_is_seen(at in 0_usize..60, bit in 0_u8..8) {
+        fn damage_is_seen(at in 0_usize..76, bit in 0_u8..8) {
             let mut bytes = encode(&sample());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;

@@ -66,6 +66,15 @@ pub(super) enum Read {
     End(Place),
 }
 
+/// What was met when a stretch of the log was read through.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// Stretches that are no intact records, in order.
+    pub(super) damage: Vec<Damage>,
+    /// The last intact record.
+    pub(super) newest: Option<Header>,
+}
+
 /// What goes with the oldest segment when it is given up.
 #[derive(Debug)]
 pub(super) struct GivenUp {
@@ -81,12 +90,8 @@ pub(super) struct GivenUp {
 
 impl Log {
     /// Opens the segments of a directory, from the settled place on, and reads through them all.
-    /// Segments that are settled are removed; damage is returned.
-    pub(super) fn open(
-        dir: &Path,
-        max_len: u64,
-        settled: Place,
-    ) -> io::Result<(Self, Vec<Damage>)> {
+    /// Segments that are settled are removed.
+    pub(super) fn open(dir: &Path, max_len: u64, settled: Place) -> io::Result<(Self, Scan)> {
         let mut log = Self {
             dir: dir.to_owned(),
             parts: VecDeque::new(),
@@ -94,7 +99,7 @@ impl Log {
             next_number: settled.segment + 1,
             sealed: false,
         };
-        let mut damage = Vec::new();
+        let mut found = Scan::default();
         for number in Segment::list(dir)? {
             log.next_number = log.next_number.max(number + 1);
             if number >= settled.segment {
@@ -103,15 +108,17 @@ impl Log {
                 } else {
                     0
                 };
-                damage.extend(log.open_part(number, from)?);
+                let scan = log.open_part(number, from)?;
+                found.damage.extend(scan.damage);
+                found.newest = scan.newest.or(found.newest);
             } else {
                 std::fs::remove_file(Segment::path_of(dir, number))?;
             }
         }
-        Ok((log, damage))
+        Ok((log, found))
     }
 
-    fn open_part(&mut self, number: u64, from: u64) -> io::Result<Vec<Damage>> {
+    fn open_part(&mut self, number: u64, from: u64) -> io::Result<Scan> {
         let segment = Segment::open(&self.dir, number)?;
         let mut part = Part {
             segment,
@@ -119,11 +126,12 @@ impl Log {
             signals: 0,
             damage: Vec::new(),
         };
-        let damage = part.scan(from)?;
+        let scan = part.scan(from)?;
         let len = part.segment.len();
-        self.sealed = from > len || damage.last().is_some_and(|last| last.end.offset == len);
+        let ends_in_damage = |last: &Damage| last.end.offset == len;
+        self.sealed = from > len || scan.damage.last().is_some_and(ends_in_damage);
         self.parts.push_back(part);
-        Ok(damage)
+        Ok(scan)
     }
 
     /// Appends the bytes of a record that holds `signals`; returns the place behind it.
@@ -319,23 +327,24 @@ impl Part {
         self.place(self.segment.len())
     }
 
-    /// Counts the records from an offset on and collects the damage between them.
-    fn scan(&mut self, from: u64) -> io::Result<Vec<Damage>> {
+    /// Counts the records from an offset on and tells what else was met.
+    fn scan(&mut self, from: u64) -> io::Result<Scan> {
         (self.batches, self.signals) = (0, 0);
-        let mut found = Vec::new();
+        let mut found = Scan::default();
         let mut offset = from;
         loop {
             offset = match self.segment.step(offset)? {
                 Step::Record { header, end, .. } => {
                     self.batches += 1;
                     self.signals += u64::from(header.signals);
+                    found.newest = Some(header);
                     end
                 }
                 Step::Damaged { header, end } => {
                     if let Read::Damage { damage, .. } =
                         self.meet_damage(self.place(offset), end, header)
                     {
-                        found.push(damage);
+                        found.damage.push(damage);
                     }
                     end
                 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::record::Header;
+use crate::loss::Losses;
 
 /// Memory for batches that the disk refused. Some thousand signals: enough to ride out a short
 /// stall, and small beside the agent's 40 MiB.
@@ -23,6 +24,8 @@ pub(super) struct TailEntry {
     pub(super) header: Header,
     /// The encoded batch.
     pub(super) payload: Vec<u8>,
+    /// What it tells beyond the losses it came with; untold until it is on disk.
+    pub(super) tells: Losses,
 }
 
 impl Tail {
@@ -71,6 +74,21 @@ impl Tail {
     /// Tells whether nothing is kept.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Adds up what the batches tell beyond the losses they came with.
+    pub(super) fn tells(&self) -> Losses {
+        let mut losses = Losses::default();
+        for entry in &self.entries {
+            losses.merge(entry.tells.clone());
+        }
+        losses
+    }
+
+    /// Returns the sequence of the last batch that tells anything so.
+    pub(super) fn last_telling(&self) -> Option<u64> {
+        let telling = |entry: &&TailEntry| !entry.tells.is_empty();
+        Some(self.entries.iter().rfind(telling)?.header.sequence)
     }
 
     /// Returns how many batches are kept.

@@ -396,6 +396,30 @@ fn a_batch_beyond_any_record_is_counted() {
     );
 }
 
+#[test]
+fn a_kill_between_telling_a_loss_and_the_cursor_tells_it_once() {
+    let mut bench = Bench::new(LARGE);
+    bench.append(3, MAX_BATCH_LEN);
+    let cursor = bench.dir.path().join("cursor");
+    let before = fs::read(&cursor).unwrap();
+    bench.append(1, 0);
+    fs::write(&cursor, before).unwrap();
+    bench.reopen();
+    bench.append(1, 0);
+    assert_eq!(told(&bench.drain(), reason::OVERSIZED), 3);
+}
+
+#[test]
+fn a_kill_before_a_loss_is_told_leaves_it_to_the_next() {
+    let mut bench = Bench::new(LARGE);
+    bench.append(1, 0);
+    bench.append(3, MAX_BATCH_LEN);
+    bench.reopen();
+    bench.reopen();
+    bench.append(1, 0);
+    assert_eq!(told(&bench.drain(), reason::OVERSIZED), 3);
+}
+
 /// The spool's directory is moved away, so that no segment can be begun; moving it back is the
 /// disk's recovery.
 struct RefusingDisk {
@@ -411,6 +435,12 @@ impl RefusingDisk {
         let away = tempfile::tempdir().unwrap();
         fs::rename(bench.dir.path(), away.path().join("spool")).unwrap();
         Self { bench, away }
+    }
+
+    /// Gives the disk back to a new agent.
+    fn kill(&mut self) {
+        fs::rename(self.away.path().join("spool"), self.bench.dir.path()).unwrap();
+        self.bench.reopen();
     }
 
     /// Gives the disk back and waits until the spool has noticed.
@@ -463,6 +493,35 @@ async fn batches_a_disk_refuses_are_kept_in_memory_sent_and_written_later() {
         [4, 5]
     );
     assert!(disk.bench.lost.snapshot().is_empty());
+}
+
+#[test]
+fn what_only_a_batch_in_memory_tells_is_told_by_the_next_agent() {
+    let mut disk = RefusingDisk::new();
+    disk.bench.append(3, MAX_BATCH_LEN);
+    disk.bench.append(1, 0);
+    assert_eq!(disk.bench.spool.status().memory_batches, 1);
+    disk.kill();
+    disk.bench.append(1, 0);
+    assert_eq!(told(&disk.bench.drain(), reason::OVERSIZED), 3);
+}
+
+#[tokio::test]
+async fn what_a_batch_in_memory_tells_is_told_once_when_it_is_written() {
+    let mut disk = RefusingDisk::new();
+    disk.bench.append(3, MAX_BATCH_LEN);
+    disk.bench.append(1, 0);
+    disk.bench.append(1, 0);
+    let before = fs::read(disk.away.path().join("spool/cursor")).unwrap();
+    disk.recover().await;
+    for killed_before_the_cursor in [false, true] {
+        if killed_before_the_cursor {
+            fs::write(disk.bench.dir.path().join("cursor"), &before).unwrap();
+        }
+        disk.bench.reopen();
+        assert_eq!(told(&disk.bench.drain(), reason::OVERSIZED), 3);
+        assert!(disk.bench.spool.cursor.untold.is_empty());
+    }
 }
 
 #[tokio::test]
