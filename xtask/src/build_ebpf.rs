@@ -260,7 +260,9 @@ fn hash_files(files: &[PathBuf]) -> anyhow::Result<u64> {
     let mut hasher = DefaultHasher::new();
     for path in files {
         let bytes = fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-        hasher.write(path.as_os_str().as_encoded_bytes());
+        // Relative, so that clones can share a target folder.
+        let name = path.strip_prefix(workspace::root()).unwrap_or(path);
+        hasher.write(name.as_os_str().as_encoded_bytes());
         hasher.write_usize(bytes.len());
         hasher.write(&bytes);
     }
