@@ -65,9 +65,11 @@ pub struct MemoryCgroup {
     pub usage_pages: u64,
     /// Pages allowed; huge when there is no limit.
     pub max_pages: u64,
-    /// Pages charged, of memory and swap together; 0 when the kernel does not count them so.
+    /// Of v1: pages charged, of memory and swap together. On v2 the kernel keeps its count of swap alone in
+    /// the same place, so it must be ignored there.
     pub memsw_usage_pages: u64,
-    /// Pages allowed, of memory and swap together; huge when there is no limit or no such count.
+    /// Of v1: pages allowed, of memory and swap together; huge when there is no limit or no such count. To be
+    /// ignored on v2, too.
     pub memsw_max_pages: u64,
     /// How often a charge hit the limit.
     pub failcnt: u64,

@@ -19,6 +19,9 @@ use crate::{collect::procfs::Leftover, decode};
 /// `PAGE_COUNTER_MAX` of 64-bit kernels is this many bytes, in pages; such a limit is none.
 const UNLIMITED_BYTES: u64 = i64::MAX as u64;
 
+/// The number of the v2 hierarchy.
+const UNIFIED: u32 = 0;
+
 /// What the agent read of an OOM kill just after it.
 #[derive(Clone, Debug, Default)]
 pub struct OomReadings {
@@ -87,9 +90,13 @@ impl Attributor {
             OomScope::Unknown => (oom_kill::Scope::Unspecified, None),
         };
         let known = kill.victim_known == 1;
+        let (chain, hierarchy) = (decode::chain(kill), kill.victim_cgroups.memory_hierarchy);
         let body = Body::OomKill(v1::OomKill {
             scope: wire_scope.into(),
-            chain: decode::chain(kill).iter().map(wire_level).collect(),
+            chain: chain
+                .iter()
+                .map(|level| wire_level(level, hierarchy))
+                .collect(),
             limiting,
             victim_usage: known.then(|| usage(&kill.resident)),
             oom_score_adj: kill.oom_score_adj,
@@ -147,11 +154,12 @@ impl Attributor {
 /// Decides what ran out of memory, and remembers it for the next victim of the same OOM.
 pub fn scope_of(kill: &OomKill, episodes: &mut OomEpisodes) -> OomScope {
     let ktime_ns = kill.header.ktime_ns;
+    let hierarchy = kill.victim_cgroups.memory_hierarchy;
     let levels: Vec<Level> = decode::chain(kill)
         .iter()
         .map(|record| Level {
             was_limiting: episodes.was_limiting(record.id, ktime_ns),
-            ..level(record)
+            ..level(record, hierarchy)
         })
         .collect();
     let complete = kill.trigger_chain_len > 0 && kill.trigger_chain_truncated == 0;
@@ -175,19 +183,27 @@ pub fn resident_bytes(kill: &OomKill) -> u64 {
     bytes(anon.saturating_add(file).saturating_add(shmem))
 }
 
-fn level(level: &MemoryCgroup) -> Level {
+/// Reads a level's counters; `hierarchy` is the memory controller's.
+fn level(level: &MemoryCgroup, hierarchy: u32) -> Level {
+    // On v2 the same place holds the count of swap alone, which fails no charge of memory: runtimes limit it
+    // to nothing, and it would look as if it were at its limit always.
+    let memsw = if hierarchy == UNIFIED {
+        Counter::default()
+    } else {
+        counter(level.memsw_usage_pages, level.memsw_max_pages)
+    };
     Level {
         id: level.id,
         memory: counter(level.usage_pages, level.max_pages),
-        memsw: counter(level.memsw_usage_pages, level.memsw_max_pages),
+        memsw,
         oom_events: oom_events(level),
         was_limiting: false,
     }
 }
 
 /// A level by the counter that says most: memory, unless it is memory and swap together that is at its limit.
-fn wire_level(record: &MemoryCgroup) -> v1::MemoryCgroup {
-    let level = level(record);
+fn wire_level(record: &MemoryCgroup, hierarchy: u32) -> v1::MemoryCgroup {
+    let level = level(record, hierarchy);
     let by_memsw = level.memsw.is_at_limit() && !level.memory.is_at_limit();
     let counter = if by_memsw { level.memsw } else { level.memory };
     v1::MemoryCgroup {
@@ -245,6 +261,7 @@ mod tests {
     use crate::attribute::tests::{NOWHERE, attributor, level as sample_level, process};
 
     const PAGES_PER_MIB: u64 = 256;
+    const V1_HIERARCHY: u32 = 4;
 
     fn header(kind: RecordKind, ktime_ns: u64) -> RecordHeader {
         RecordHeader {
@@ -418,10 +435,30 @@ mod tests {
         let mut level = limited(2, 40, 64);
         level.memsw_usage_pages = 64 * PAGES_PER_MIB;
         level.memsw_max_pages = 64 * PAGES_PER_MIB;
-        let shown = wire_level(&level);
+        let shown = wire_level(&level, V1_HIERARCHY);
         assert_eq!(
             (shown.usage_bytes, shown.max_bytes),
             (64 << 20, Some(64 << 20))
+        );
+    }
+
+    #[test]
+    fn takes_no_limit_of_swap_for_one_of_memory_and_swap() {
+        let mut child = limited(3, 10, 64);
+        child.oom_events = 3;
+        child.memsw_usage_pages = 0;
+        child.memsw_max_pages = 0;
+        let kill = kill(&[child, limited(2, 128, 128), sample_level(1, "/")]);
+        assert_eq!(kill.victim_cgroups.memory_hierarchy, UNIFIED);
+        let scope = scope_of(&kill, &mut OomEpisodes::default());
+        assert_eq!(scope, OomScope::Memcg(1));
+        let signal = attributor().oom_signal(&kill, scope, OomReadings::default());
+        let Some(Body::OomKill(body)) = &signal.body else {
+            panic!("{signal:?}")
+        };
+        assert_eq!(
+            (body.chain[0].usage_bytes, body.chain[0].max_bytes),
+            (10 << 20, Some(64 << 20))
         );
     }
 
