@@ -100,16 +100,28 @@ impl Counter {
     }
 }
 
-/// Decides what ran out of memory. `chain` is the victim's, its own cgroup first; `trigger_chain` that of the
-/// task whose allocation could not be served, `None` when it is not known to its root.
-pub(crate) fn oom_scope(chain: &[Level], trigger_chain: Option<&[u64]>) -> OomScope {
-    if chain.is_empty() {
-        return OomScope::Unknown;
-    }
-    let limiting = chain.iter().position(|level| {
+/// The levels of a victim's chain, its own cgroup first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain<'a> {
+    /// The lowest levels.
+    pub levels: &'a [Level],
+    /// The root is among them.
+    pub is_complete: bool,
+}
+
+/// Decides what ran out of memory. `chain` is the victim's; `trigger_chain` that of the task whose allocation
+/// could not be served, `None` when it is not known to its root.
+///
+/// No limiting level means the node only when all levels are known: above those may be one.
+pub(crate) fn oom_scope(chain: Chain<'_>, trigger_chain: Option<&[u64]>) -> OomScope {
+    let limiting = chain.levels.iter().position(|level| {
         level.is_limiting() && trigger_chain.is_none_or(|ids| ids.contains(&level.id))
     });
-    limiting.map_or(OomScope::Global, OomScope::Memcg)
+    match limiting {
+        Some(index) => OomScope::Memcg(index),
+        None if chain.is_complete && !chain.levels.is_empty() => OomScope::Global,
+        None => OomScope::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +153,13 @@ mod tests {
             memsw: Counter::default(),
             oom_events: Some(0),
             was_limiting: false,
+        }
+    }
+
+    fn complete(levels: &[Level]) -> Chain<'_> {
+        Chain {
+            levels,
+            is_complete: true,
         }
     }
 
@@ -223,7 +242,28 @@ mod tests {
             ("nothing is known", vec![], None, OomScope::Unknown),
         ];
         for (case, chain, trigger_chain, expected) in cases {
-            assert_eq!(oom_scope(&chain, trigger_chain), expected, "{case}");
+            assert_eq!(
+                oom_scope(complete(&chain), trigger_chain),
+                expected,
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn blames_the_node_only_when_every_level_is_known() {
+        let below = unlimited(3, 60 * MIB);
+        let full = limited(2, 64 * MIB, 64 * MIB, Some(1));
+        for (levels, expected) in [
+            (&[below][..], OomScope::Unknown),
+            (&[below, full], OomScope::Memcg(1)),
+            (&[], OomScope::Unknown),
+        ] {
+            let cut = Chain {
+                levels,
+                is_complete: false,
+            };
+            assert_eq!(oom_scope(cut, Some(&[3, 2, 1])), expected, "{levels:?}");
         }
     }
 
@@ -234,7 +274,7 @@ mod tests {
         let at = |ktime_ns| {
             let mut level = limited(3, MIB, 64 * MIB, Some(9));
             level.was_limiting = episodes.was_limiting(3, ktime_ns);
-            oom_scope(&[level], Some(&[3]))
+            oom_scope(complete(&[level]), Some(&[3]))
         };
         assert_eq!(at(5 * EPISODE_NS + 1), OomScope::Memcg(0));
         assert_eq!(at(7 * EPISODE_NS), OomScope::Global);
@@ -251,7 +291,7 @@ mod tests {
             usage: 64 * MIB,
             max: Some(64 * MIB),
         };
-        assert_eq!(oom_scope(&[level], None), OomScope::Memcg(0));
+        assert_eq!(oom_scope(complete(&[level]), None), OomScope::Memcg(0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use inquest_proto::v1::{
 
 use super::{
     Attributor, OomScope,
-    oom_scope::{Counter, Level, OomEpisodes, oom_scope},
+    oom_scope::{Chain, Counter, Level, OomEpisodes, oom_scope},
     subject_of, wire_process,
 };
 use crate::{collect::procfs::Leftover, decode};
@@ -162,8 +162,12 @@ pub fn scope_of(kill: &OomKill, episodes: &mut OomEpisodes) -> OomScope {
             ..level(record, hierarchy)
         })
         .collect();
-    let complete = kill.trigger_chain_len > 0 && kill.trigger_chain_truncated == 0;
-    let scope = oom_scope(&levels, complete.then(|| decode::trigger_chain(kill)));
+    let chain = Chain {
+        levels: &levels,
+        is_complete: kill.chain_truncated == 0,
+    };
+    let trigger_complete = kill.trigger_chain_len > 0 && kill.trigger_chain_truncated == 0;
+    let scope = oom_scope(chain, trigger_complete.then(|| decode::trigger_chain(kill)));
     if let OomScope::Memcg(index) = scope
         && let Some(limiting) = levels.get(index)
     {
@@ -475,6 +479,21 @@ mod tests {
         assert_eq!(
             scope_of(&kill, &mut OomEpisodes::default()),
             OomScope::Global
+        );
+    }
+
+    #[test]
+    fn tells_no_scope_when_the_chain_is_cut_below_its_limit() {
+        let mut kill = kill(&[sample_level(3, "inner"), sample_level(2, "outer")]);
+        kill.chain_truncated = 1;
+        let scope = scope_of(&kill, &mut OomEpisodes::default());
+        let signal = attributor().oom_signal(&kill, scope, OomReadings::default());
+        let Some(Body::OomKill(body)) = &signal.body else {
+            panic!("{signal:?}")
+        };
+        assert_eq!(
+            (body.scope(), body.limiting),
+            (oom_kill::Scope::Unspecified, None)
         );
     }
 
