@@ -44,6 +44,9 @@ use crate::loss::{LossTotal, Losses, reason};
 pub const MAX_BATCH_LEN: usize = record::MAX_PAYLOAD_LEN as usize;
 /// Smallest bound of a spool: two segments, so that one can be given up while the other grows.
 pub const MIN_MAX_BYTES: u64 = 2 << 20;
+/// Encoded bytes that `append` adds to a batch at most: start id, sequence, and losses no batch has
+/// told, a set that fits into the cursor's page with more to spare than the first two need.
+const MAX_TOLD_BYTES: usize = cursor::MAX_FILE_LEN;
 /// How long a disk that refused a write is left alone.
 const RETRY_DISK_AFTER: Duration = Duration::from_secs(1);
 /// How often a full spool is worth a line in the log.
@@ -155,7 +158,7 @@ impl Spool {
     /// told yet. Never fails: what can be kept neither on disk nor in memory is counted.
     pub fn append(&mut self, mut batch: v1::SignalBatch) {
         self.flush_tail();
-        self.make_room(batch.encoded_len());
+        self.make_room(HEADER_LEN + batch.encoded_len() + MAX_TOLD_BYTES);
         batch.start_id = self.start_id;
         batch.sequence = self.next_sequence;
         let mut lost: Losses = batch.lost.iter().collect();
@@ -394,10 +397,9 @@ impl Spool {
         }
     }
 
-    /// Gives up the oldest segments until a payload of `len` bytes fits.
+    /// Gives up the oldest segments until a record of `len` bytes fits.
     fn make_room(&mut self, len: usize) {
-        let need = (len + HEADER_LEN) as u64;
-        while self.log.len() + need > self.max_bytes && self.log.len() > 0 {
+        while self.log.len() + len as u64 > self.max_bytes && self.log.len() > 0 {
             match self.log.oldest(self.cursor.settled) {
                 Ok(Some(given_up)) => {
                     self.warn_full(given_up.batches, given_up.signals);

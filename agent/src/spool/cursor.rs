@@ -17,7 +17,7 @@ use crate::loss::Losses;
 const FILE_NAME: &str = "cursor";
 const MAGIC: [u8; 4] = *b"IQC2";
 /// One page: a write within a page is not interrupted by a signal.
-const MAX_FILE_LEN: usize = 4096;
+pub(super) const MAX_FILE_LEN: usize = 4096;
 
 /// A place in the log: a segment's number and an offset in it. Ordered as the log is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -338,6 +338,35 @@ fn a_kill_before_a_given_up_segment_is_removed_loses_no_count() {
 }
 
 #[test]
+fn what_is_added_to_a_batch_is_part_of_the_bound() {
+    let mut bench = Bench::new(MIN_MAX_BYTES);
+    let third = 600_000;
+    // The oldest segment has many losses to tell, which pass to the batch that it makes room for.
+    let lost = (0..40).map(|n| v1::Loss {
+        stage: Stage::Queue as i32,
+        reason: format!("{n:040}"),
+        count: u64::MAX,
+    });
+    bench.spool.append(v1::SignalBatch {
+        lost: lost.collect(),
+        signals: vec![v1::Signal {
+            node: "x".repeat(third),
+            ..Default::default()
+        }],
+        ..Default::default()
+    });
+    let oldest = bench.spool.status().bytes;
+    bench.append(1, third);
+    bench.append(1, third);
+    // Without the oldest segment there is room for this batch, but not for the losses too.
+    let left = bench.spool.status().bytes - oldest;
+    bench.append(1, (MIN_MAX_BYTES - left) as usize - 1000);
+    let status = bench.spool.status();
+    assert!(status.bytes <= status.max_bytes, "{status:?}");
+    assert_eq!(bench.lost(reason::SPOOL_FULL), 2);
+}
+
+#[test]
 fn takes_over_what_the_aggregator_has_stored() {
     let mut bench = Bench::new(LARGE);
     for _ in 0..4 {
