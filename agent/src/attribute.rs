@@ -8,7 +8,7 @@ mod signals;
 
 use std::sync::Arc;
 
-use inquest_agent_abi::{CgroupIds, MemoryCgroup, Process};
+use inquest_agent_abi::{CgroupCreated, CgroupIds, MemoryCgroup, Process};
 use inquest_proto::v1;
 
 use crate::{
@@ -51,9 +51,11 @@ impl Attributor {
         self.clock = clock;
     }
 
-    /// Remembers the path of a new cgroup.
-    pub fn learn(&mut self, id: u64, path: &str) {
-        self.cache.insert(id, path);
+    /// Remembers the path of a new cgroup. One that its record cut is left for the kernel to tell.
+    pub fn learn(&mut self, created: &CgroupCreated) {
+        if let Some(path) = decode::whole_text(&created.path) {
+            self.cache.insert(created.id, &path);
+        }
     }
 
     /// Returns whether the cgroup that names a process with these ids is known without asking anyone.
@@ -88,11 +90,14 @@ impl Attributor {
         self.cache.get(id)
     }
 
-    /// Remembers what the names in a victim's chain tell of its own cgroup's path.
+    /// Remembers what the names in a victim's chain tell of its own cgroup's path, if none of them is cut.
     pub fn learn_chain(&mut self, chain: &[MemoryCgroup], truncated: bool) {
         let Some(own) = chain.first() else { return };
-        if !truncated && !self.cache.contains(own.id) {
-            self.cache.insert(own.id, &chain_path(chain));
+        if truncated || self.cache.contains(own.id) {
+            return;
+        }
+        if let Some(path) = chain_path(chain) {
+            self.cache.insert(own.id, &path);
         }
     }
 
@@ -146,28 +151,27 @@ fn wire_process(process: &Process) -> v1::Process {
     }
 }
 
-/// Joins the names of a chain that reaches the root, whose own name is empty or `/`.
-fn chain_path(chain: &[MemoryCgroup]) -> String {
+/// Joins the names of a chain that reaches the root, whose own name is empty or `/`; `None` when one was cut.
+fn chain_path(chain: &[MemoryCgroup]) -> Option<String> {
     let mut path = String::new();
     for level in chain.iter().rev() {
-        let name = decode::text(&level.name);
+        let name = decode::whole_text(&level.name)?;
         if !matches!(name.as_str(), "" | "/") {
             path.push('/');
             path.push_str(&name);
         }
     }
     if path.is_empty() {
-        "/".to_owned()
-    } else {
-        path
+        path.push('/');
     }
+    Some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use inquest_agent_abi::{MAX_CGROUP_NAME, MAX_COMM};
+    use inquest_agent_abi::{MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, RecordHeader, RecordKind};
 
     use super::*;
 
@@ -185,6 +189,22 @@ mod tests {
             oom_group: 0,
             reserved: 0,
             name: bytes,
+        }
+    }
+
+    fn created(id: u64, path: &str) -> CgroupCreated {
+        let mut bytes = [0; MAX_CGROUP_PATH];
+        bytes[..path.len()].copy_from_slice(path.as_bytes());
+        CgroupCreated {
+            header: RecordHeader {
+                kind: RecordKind::CGROUP_CREATED,
+                reserved: 0,
+                ktime_ns: 1,
+            },
+            id,
+            hierarchy: 0,
+            reserved: 0,
+            path: bytes,
         }
     }
 
@@ -219,7 +239,8 @@ mod tests {
         let mut attributor = attributor();
         let id = "a".repeat(64);
         let uid = "0f6c1b2a-3d4e-5f60-7182-93a4b5c6d7e8";
-        attributor.learn(5, &format!("/kubepods/burstable/pod{uid}/crio-{id}"));
+        let path = format!("/kubepods/burstable/pod{uid}/crio-{id}");
+        attributor.learn(&created(5, &path));
         let ids = CgroupIds {
             memory: 5,
             unified: 5,
@@ -272,6 +293,17 @@ mod tests {
         );
         attributor.learn_chain(&chain, false);
         assert_eq!(attributor.path(9, 0).as_deref(), Some("/pods/worker"));
-        assert_eq!(chain_path(&[level(1, "")]), "/");
+        assert_eq!(chain_path(&[level(1, "")]).as_deref(), Some("/"));
+    }
+
+    #[test]
+    fn does_not_take_a_cut_path_or_name_for_the_whole() {
+        let mut attributor = attributor();
+        let longest = "p".repeat(MAX_CGROUP_PATH - 1);
+        attributor.learn(&created(5, &longest));
+        assert_eq!(attributor.path(5, 0), None);
+        let name = "n".repeat(MAX_CGROUP_NAME - 1);
+        attributor.learn_chain(&[level(6, "child"), level(7, &name), level(1, "/")], false);
+        assert_eq!(attributor.path(6, 0), None);
     }
 }

@@ -251,8 +251,7 @@ impl Rest {
     fn bulk_signals(&mut self, record: Record) -> Vec<v1::Signal> {
         match record {
             Record::CgroupCreated(created) => {
-                self.attributor
-                    .learn(created.id, &decode::text(&created.path));
+                self.attributor.learn(&created);
                 Vec::new()
             }
             Record::ProcessExec(exec) => {

@@ -63,6 +63,13 @@ pub fn text(field: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Returns the text of a field if it is all of it: the kernel side cuts what is longer and ends it in the last
+/// byte.
+pub fn whole_text(field: &[u8]) -> Option<String> {
+    let (_, before_last) = field.split_last()?;
+    before_last.contains(&0).then(|| text(field))
+}
+
 /// Returns the levels of the victim's chain that are filled in.
 pub fn chain(kill: &OomKill) -> &[MemoryCgroup] {
     filled(&kill.chain, kill.chain_len)
@@ -138,6 +145,15 @@ mod tests {
         assert_eq!(text(b"no end"), "no end");
         assert_eq!(text(b"\xff\0"), "\u{fffd}");
         assert_eq!(text(b""), "");
+    }
+
+    #[test]
+    fn tells_a_text_that_its_field_cut() {
+        assert_eq!(whole_text(b"ab\0\0").as_deref(), Some("ab"));
+        assert_eq!(whole_text(b"\0rubbish").as_deref(), Some(""));
+        assert_eq!(whole_text(b"abc\0"), None);
+        assert_eq!(whole_text(b"abcd"), None);
+        assert_eq!(whole_text(b""), None);
     }
 
     proptest! {
