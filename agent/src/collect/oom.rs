@@ -75,11 +75,9 @@ impl Plan {
             .and_then(|leftover| leftover.cgroup.as_deref());
         let path = self.path.as_deref().or(from_leftover);
         if self.age_ns() > STALE_NS {
-            let top_processes = procfs::top_processes(&[], self.victim);
             return OomReadings {
-                cgroup_stat: None,
-                top_processes,
                 leftover,
+                ..OomReadings::default()
             };
         }
         // First what changes fastest: the victim is giving its memory back.
@@ -102,5 +100,33 @@ impl Plan {
 
     fn age_ns(&self) -> u64 {
         ktime_now_ns().saturating_sub(self.ktime_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn leaves_out_what_is_too_late_to_read() {
+        let plan = |ktime_ns| Plan {
+            scope: OomScope::Unknown,
+            cgroups: Arc::new(CgroupFs::find(Path::new("/nonexistent"))),
+            path: None,
+            victim: ProcessMemory {
+                pid: 42,
+                comm: "worker".to_owned(),
+                rss_bytes: 1,
+            },
+            victim_known: true,
+            ktime_ns,
+        };
+        let now = ktime_now_ns();
+        // Dated ahead, so that no delay of the test makes it stale.
+        assert_eq!(plan(u64::MAX).read().top_processes.len(), 1);
+        let stale = plan(now - STALE_NS - 1).read();
+        assert_eq!((stale.cgroup_stat, stale.top_processes), (None, Vec::new()));
     }
 }
