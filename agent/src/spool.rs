@@ -119,9 +119,7 @@ impl Spool {
             .map_err(|error| OpenSpoolError::Create(dir.to_owned(), error))?;
         let (cursor_file, stored) =
             CursorFile::open(dir).map_err(|error| OpenSpoolError::Cursor(dir.to_owned(), error))?;
-        if stored == Stored::Damaged {
-            warn!(dir = %dir.display(), "the spool's cursor is damaged; sending again what is there");
-        }
+        let cursor_damaged = stored == Stored::Damaged;
         let mut cursor = stored.into_cursor();
         let max_bytes = max_bytes.max(MIN_MAX_BYTES);
         let (log, found) = Log::open(dir, max_bytes, cursor.settled)
@@ -149,6 +147,14 @@ impl Spool {
         let counted = spool.cursor.damage_counted;
         for damage in found.damage.iter().filter(|damage| damage.at > counted) {
             spool.count_damage(damage);
+        }
+        if cursor_damaged {
+            warn!(
+                dir = %dir.display(),
+                "the spool's cursor is damaged; sending again what is there, and counting the losses it \
+                 may have held as one (corrupt)"
+            );
+            spool.count_corrupt(1);
         }
         spool.save_cursor();
         Ok(spool)
@@ -451,11 +457,15 @@ impl Spool {
             signals = damage.signals,
             "a part of the spool is damaged; skipping it (counted as corrupt)"
         );
-        self.lost.add(Stage::Spool, reason::CORRUPT, damage.signals);
+        self.count_corrupt(damage.signals);
+        self.cursor.damage_counted = self.cursor.damage_counted.max(damage.at);
+    }
+
+    fn count_corrupt(&mut self, signals: u64) {
+        self.lost.add(Stage::Spool, reason::CORRUPT, signals);
         self.cursor
             .untold
-            .add(Stage::Spool, reason::CORRUPT, damage.signals);
-        self.cursor.damage_counted = self.cursor.damage_counted.max(damage.at);
+            .add(Stage::Spool, reason::CORRUPT, signals);
     }
 
     fn recount(&mut self, damage: Place) {

@@ -400,7 +400,7 @@ fn an_ack_for_something_else_settles_nothing() {
 }
 
 #[test]
-fn a_lost_cursor_means_sending_again_not_losing() {
+fn a_damaged_cursor_is_counted_once_and_what_is_there_is_sent_again() {
     let mut bench = Bench::new(LARGE);
     for _ in 0..3 {
         bench.append(1, 0);
@@ -410,6 +410,10 @@ fn a_lost_cursor_means_sending_again_not_losing() {
     fs::write(bench.dir.path().join("cursor"), b"nonsense").unwrap();
     bench.reopen();
     assert_eq!(bench.drain().len(), 3);
+    bench.reopen();
+    assert_eq!(bench.lost(reason::CORRUPT), 1);
+    bench.append(1, 0);
+    assert_eq!(told(&bench.drain(), reason::CORRUPT), 1);
 }
 
 #[test]
