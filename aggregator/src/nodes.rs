@@ -346,7 +346,7 @@ mod tests {
             lost(&nodes),
             [("ring_buffer".into(), "bulk_lane".into(), 4)]
         );
-        assert_eq!(nodes.inventory().nodes[&session.node].lost, 4);
+        assert_eq!(nodes.inventory().nodes[&session.node].left_out, 4);
     }
 
     #[test]

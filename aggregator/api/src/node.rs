@@ -71,15 +71,27 @@ impl Node {
                 .iter()
                 .map(|gap| (gap.start.into(), gap.end.into()))
                 .collect(),
-            lost: self.lost_total(),
+            lost: self.lost_where(|loss| !loss.is_of_bulk_lane()),
+            left_out: self.lost_where(Loss::is_of_bulk_lane),
         }
     }
 
     /// Records lost, all stages together.
     pub fn lost_total(&self) -> u64 {
-        self.lost
-            .iter()
-            .fold(0, |sum, loss| sum.saturating_add(loss.count))
+        self.lost_where(|_| true)
+    }
+
+    fn lost_where(&self, counts: impl Fn(&Loss) -> bool) -> u64 {
+        let counted = self.lost.iter().filter(|loss| counts(loss));
+        counted.fold(0, |sum, loss| sum.saturating_add(loss.count))
+    }
+}
+
+impl Loss {
+    /// It took program starts, plain exits and new cgroups only: kills, crashes and ends of containers
+    /// come by the urgent lane, and no rate limit holds for them.
+    pub fn is_of_bulk_lane(&self) -> bool {
+        self.stage == "rate_limit" || (self.stage == "ring_buffer" && self.reason == "bulk_lane")
     }
 }
 
@@ -87,5 +99,30 @@ impl Probe {
     /// It watches now.
     pub fn is_attached(&self) -> bool {
         self.state == "attached"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bulk_lane_and_rate_limits_cannot_hide_a_kill() {
+        let loss = |stage: &str, reason: &str| Loss {
+            stage: stage.to_owned(),
+            reason: reason.to_owned(),
+            count: 1,
+        };
+        assert!(loss("rate_limit", "cgroup_exec_rate").is_of_bulk_lane());
+        assert!(loss("ring_buffer", "bulk_lane").is_of_bulk_lane());
+        for (stage, reason) in [
+            ("ring_buffer", "urgent_lane"),
+            ("decode", "short_record"),
+            ("queue", "full"),
+            ("spool", "spool_full"),
+            ("ingest", "no_id"),
+        ] {
+            assert!(!loss(stage, reason).is_of_bulk_lane(), "{stage} {reason}");
+        }
     }
 }

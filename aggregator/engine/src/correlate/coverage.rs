@@ -92,6 +92,14 @@ impl Coverage {
                 clean(&node.0)
             ));
         }
+        if known.left_out > 0 {
+            self.notes.push(format!(
+                "{} routine records (program starts, plain exits, new cgroups) of node {} were left out; \
+                 no kill is among them",
+                known.left_out,
+                clean(&node.0)
+            ));
+        }
     }
 
     fn add_gaps(

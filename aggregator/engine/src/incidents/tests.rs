@@ -304,6 +304,27 @@ fn a_clock_that_runs_ahead_does_not_hold_the_incident_open() {
 }
 
 #[test]
+fn what_cannot_hide_a_kill_is_told_and_lowers_nothing() {
+    let seen = inventory(NodeCoverage {
+        left_out: 7,
+        ..seeing_all()
+    });
+    assert_eq!(confidence(&seen), confidence(&full_sight()));
+    let input = Input {
+        now: at_ms(0),
+        inventory: &seen,
+        signals: oom(7, at_ms(0)),
+    };
+    assert_eq!(
+        Engine::default().step(input).changed[0].coverage,
+        [
+            "7 routine records (program starts, plain exits, new cgroups) of node node-1 were left out; \
+         no kill is among them"
+        ]
+    );
+}
+
+#[test]
 fn losses_and_gaps_lower_the_confidence_and_are_told() {
     let full = confidence(&full_sight());
     let near = (at_ms(-30_000), at_ms(-20_000));

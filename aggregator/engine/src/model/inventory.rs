@@ -21,6 +21,9 @@ pub struct NodeCoverage {
     pub missing: Vec<String>,
     /// Times when the agent was not watching, newest last; bounded by whoever fills it.
     pub gaps: Vec<(Timestamp, Timestamp)>,
-    /// Records lost since the agent started, all stages.
+    /// Records lost since the agent started that may have told of a kill, a crash or a container's end.
     pub lost: u64,
+    /// Records of program starts, plain exits and new cgroups left out since the agent started; no kill is
+    /// among them.
+    pub left_out: u64,
 }
