@@ -43,6 +43,10 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// Bulk records read in one go, more than the ring holds: a storm of executions must not keep the urgent lane
 /// and the rest of the agent waiting.
 const MAX_BULK_AT_ONCE: usize = 4096;
+/// Urgent records read in one go: a storm of deaths must not keep the bulk lane and the watermark waiting.
+const MAX_URGENT_AT_ONCE: usize = 256;
+/// Readings at the end, enough to empty both rings when nothing is written any more.
+const LAST_READINGS: usize = 32;
 /// How far a watermark stays behind: a record is dated before it is written, and a CPU may be interrupted in
 /// between.
 const WATERMARK_MARGIN: Duration = Duration::from_millis(1);
@@ -146,6 +150,11 @@ impl Collector {
             tokio::select! {
                 biased;
                 () = out.shutdown.cancelled() => {}
+                // Before the lane that may be readable all the time; it is read by this, too.
+                ticked = poll.tick() => {
+                    ticked.map_err(CollectorError::Pace)?;
+                    rest.drain(&mut urgent, &out).await;
+                }
                 woken = urgent.woken() => {
                     if let Err(error) = woken {
                         warn!(%error, "failed to wait for the urgent ring buffer, polling instead");
@@ -153,38 +162,43 @@ impl Collector {
                     }
                     rest.drain_urgent(&mut urgent, &out).await;
                 }
-                ticked = poll.tick() => {
-                    ticked.map_err(CollectorError::Pace)?;
-                    rest.drain(&mut urgent, &out).await;
-                }
             }
             if clock_measured.elapsed() >= CLOCK_INTERVAL {
                 clock_measured = Instant::now();
                 rest.attributor.set_clock(Clock::measure());
             }
         }
-        rest.drain(&mut urgent, &out).await;
+        for _ in 0..LAST_READINGS {
+            if rest.drain(&mut urgent, &out).await {
+                break;
+            }
+        }
         Ok(())
     }
 }
 
 impl Rest {
     /// Empties both rings if it can, and then tells how far that brought it: only once it has handed on what
-    /// was lost until then, too.
-    async fn drain(&mut self, urgent: &mut WakingRing, out: &Out) {
+    /// was lost until then, too. Returns whether it emptied them.
+    async fn drain(&mut self, urgent: &mut WakingRing, out: &Out) -> bool {
         let began = jiff::Timestamp::now();
-        self.drain_urgent(urgent, out).await;
-        let emptied = self.drain_bulk(out);
+        let emptied_urgent = self.drain_urgent(urgent, out).await;
+        let emptied = self.drain_bulk(out) && emptied_urgent;
         let counted = self.count_lost();
         out.report(&mut self.losses);
         self.probe_log.flush();
         if emptied && counted {
             out.advance(began, &self.losses);
         }
+        emptied
     }
 
-    async fn drain_urgent(&mut self, urgent: &mut WakingRing, out: &Out) {
-        while let Some(decoded) = urgent.next(decode::decode) {
+    /// Returns whether it emptied the ring.
+    async fn drain_urgent(&mut self, urgent: &mut WakingRing, out: &Out) -> bool {
+        for _ in 0..MAX_URGENT_AT_ONCE {
+            let Some(decoded) = urgent.next(decode::decode) else {
+                return true;
+            };
             let Some(record) = self.keep_decoded(decoded) else {
                 continue;
             };
@@ -192,6 +206,7 @@ impl Rest {
                 out.send(signal, &mut self.losses).await;
             }
         }
+        false
     }
 
     /// Returns whether it emptied the ring.

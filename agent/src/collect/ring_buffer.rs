@@ -48,7 +48,11 @@ impl Ring {
 }
 
 /// A ring buffer that wakes its reader.
-pub(crate) struct WakingRing(AsyncFd<Ring>);
+pub(crate) struct WakingRing {
+    ring: AsyncFd<Ring>,
+    /// The last record is out: only then will the kernel wake its reader for the next one.
+    emptied: bool,
+}
 
 impl std::os::fd::AsRawFd for Ring {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
@@ -65,19 +69,27 @@ impl WakingRing {
     pub(crate) fn register(ring: Ring) -> io::Result<Self> {
         // SAFETY: the ring owns its map's descriptor, which stays open and the same until it is dropped.
         let registered = unsafe { AsyncFd::register(ring) };
-        registered.map(Self).map_err(io::Error::from)
+        let ring = registered.map_err(io::Error::from)?;
+        Ok(Self {
+            ring,
+            emptied: true,
+        })
     }
 
-    /// Waits until the kernel side has written since the last call.
+    /// Waits until the kernel side has written since the last call, unless not everything was taken out.
     pub(crate) async fn woken(&mut self) -> io::Result<()> {
-        // Readiness is cleared before the ring is read: a record that comes meanwhile wakes again.
-        self.0.readable_mut().await?.clear_ready();
+        if self.emptied {
+            // Readiness is cleared before the ring is read: a record that comes meanwhile wakes again.
+            self.ring.readable_mut().await?.clear_ready();
+        }
         Ok(())
     }
 
     /// Takes the next record out with `read`, `None` when there is none.
     pub(crate) fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        self.0.get_mut().next(read)
+        let taken = self.ring.get_mut().next(read);
+        self.emptied = taken.is_none();
+        taken
     }
 }
 
