@@ -61,8 +61,8 @@ pub enum OpenSpoolError {
     /// The cursor cannot be opened.
     #[error("failed to open the cursor of the spool in {}", .0.display())]
     Cursor(PathBuf, #[source] io::Error),
-    /// The segments cannot be listed, opened or read.
-    #[error("failed to read the segments of the spool in {}", .0.display())]
+    /// The segments cannot be listed.
+    #[error("failed to list the segments of the spool in {}", .0.display())]
     Segments(PathBuf, #[source] io::Error),
 }
 
@@ -477,8 +477,8 @@ impl Spool {
                 ..damage
             }
         };
-        if let Err(error) = self.log.recount(from) {
-            self.degrade(&error);
+        for damage in self.log.recount(from) {
+            self.count_damage(&damage);
         }
     }
 

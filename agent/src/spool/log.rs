@@ -69,7 +69,7 @@ pub(super) enum Read {
 /// What was met when a stretch of the log was read through.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Stretches that are no intact records, in order.
+    /// Stretches that are no intact records and were not met before, in order.
     pub(super) damage: Vec<Damage>,
     /// The last intact record.
     pub(super) newest: Option<Header>,
@@ -90,7 +90,7 @@ pub(super) struct GivenUp {
 
 impl Log {
     /// Opens the segments of a directory, from the settled place on, and reads through them all.
-    /// Segments that are settled are removed.
+    /// Segments that are settled are removed; what the disk does not give back is damage.
     pub(super) fn open(dir: &Path, max_len: u64, settled: Place) -> io::Result<(Self, Scan)> {
         let mut log = Self {
             dir: dir.to_owned(),
@@ -108,30 +108,59 @@ impl Log {
                 } else {
                     0
                 };
-                let scan = log.open_part(number, from)?;
+                let scan = log.open_part(Place {
+                    segment: number,
+                    offset: from,
+                });
                 found.damage.extend(scan.damage);
                 found.newest = scan.newest.or(found.newest);
             } else {
-                std::fs::remove_file(Segment::path_of(dir, number))?;
+                let path = Segment::path_of(dir, number);
+                if let Err(error) = std::fs::remove_file(&path) {
+                    warn!(path = %path.display(), %error, "could not remove a settled spool segment");
+                }
             }
         }
         Ok((log, found))
     }
 
-    fn open_part(&mut self, number: u64, from: u64) -> io::Result<Scan> {
-        let segment = Segment::open(&self.dir, number)?;
+    fn open_part(&mut self, from: Place) -> Scan {
+        let segment = match Segment::open(&self.dir, from.segment) {
+            Ok(segment) => segment,
+            Err(error) => return self.pass_over(from, &error),
+        };
         let mut part = Part {
             segment,
             batches: 0,
             signals: 0,
             damage: Vec::new(),
         };
-        let scan = part.scan(from)?;
+        let scan = part.scan(from.offset);
         let len = part.segment.len();
         let ends_in_damage = |last: &Damage| last.end.offset == len;
-        self.sealed = from > len || scan.damage.last().is_some_and(ends_in_damage);
+        self.sealed = from.offset > len || scan.damage.last().is_some_and(ends_in_damage);
         self.parts.push_back(part);
-        Ok(scan)
+        scan
+    }
+
+    /// Leaves out a segment that cannot be opened.
+    fn pass_over(&mut self, at: Place, error: &io::Error) -> Scan {
+        warn!(segment = at.segment, %error, "failed to open a spool segment");
+        // What is appended must lie behind the damage, not before it.
+        self.sealed = true;
+        let end = Place {
+            segment: at.segment + 1,
+            offset: 0,
+        };
+        let damage = Damage {
+            at,
+            end,
+            signals: 1,
+        };
+        Scan {
+            damage: vec![damage],
+            newest: None,
+        }
     }
 
     /// Appends the bytes of a record that holds `signals`; returns the place behind it.
@@ -200,10 +229,11 @@ impl Log {
         }
     }
 
-    /// Counts anew what is to be settled in the segment of a place, after damage was met in it.
-    pub(super) fn recount(&mut self, from: Place) -> io::Result<()> {
+    /// Counts anew what is to be settled in the segment of a place, after damage was met in it;
+    /// returns the damage that was not met before.
+    pub(super) fn recount(&mut self, from: Place) -> Vec<Damage> {
         self.part_mut(from)
-            .map_or(Ok(()), |part| part.scan(from.offset).map(drop))
+            .map_or_else(Vec::new, |part| part.scan(from.offset).damage)
     }
 
     /// Counts the record at a place as damaged; tells whether it was not so before.
@@ -241,9 +271,11 @@ impl Log {
             );
         };
         let new = !part.damage.contains(&at.offset);
-        part.damage.push(at.offset);
         let signals = part.signals.max(1);
-        (part.batches, part.signals) = (0, 0);
+        if new {
+            part.damage.push(at.offset);
+            (part.batches, part.signals) = (0, 0);
+        }
         (Damage { at, end, signals }, new)
     }
 
@@ -327,13 +359,22 @@ impl Part {
         self.place(self.segment.len())
     }
 
-    /// Counts the records from an offset on and tells what else was met.
-    fn scan(&mut self, from: u64) -> io::Result<Scan> {
+    /// Counts the records from an offset on and tells what else was met. What the disk does not give
+    /// back is damage up to the segment's end.
+    fn scan(&mut self, from: u64) -> Scan {
         (self.batches, self.signals) = (0, 0);
         let mut found = Scan::default();
         let mut offset = from;
         loop {
-            offset = match self.segment.step(offset)? {
+            let step = self.segment.step(offset).unwrap_or_else(|error| {
+                let path = self.segment.path().display();
+                warn!(%path, offset, %error, "failed to read a spool segment");
+                Step::Damaged {
+                    header: None,
+                    end: self.segment.len(),
+                }
+            });
+            offset = match step {
                 Step::Record { header, end, .. } => {
                     self.batches += 1;
                     self.signals += u64::from(header.signals);
@@ -341,14 +382,14 @@ impl Part {
                     end
                 }
                 Step::Damaged { header, end } => {
-                    if let Read::Damage { damage, .. } =
+                    if let Read::Damage { damage, new: true } =
                         self.meet_damage(self.place(offset), end, header)
                     {
                         found.damage.push(damage);
                     }
                     end
                 }
-                Step::End => return Ok(found),
+                Step::End => return found,
             }
         }
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use super::record::{self, HEADER_LEN, Header};
 
 const EXTENSION: &str = "segment";
+/// Digits of a segment's name: more segments than a node can ever write.
+const DIGITS: usize = 16;
 /// Bytes looked through at a time for the end of damage.
 const SEARCH_LEN: usize = 256 << 10;
 
@@ -77,26 +79,24 @@ impl Segment {
 
     /// Returns where the segment of a number is kept.
     pub(super) fn path_of(dir: &Path, number: u64) -> PathBuf {
-        dir.join(format!("{number:016}.{EXTENSION}"))
+        dir.join(format!("{number:0DIGITS$}.{EXTENSION}"))
     }
 
-    /// Returns the numbers of the segments in a directory, ascending.
+    /// Returns the numbers of the segments in a directory, ascending. Names that `path_of` does not
+    /// give are somebody else's.
     pub(super) fn list(dir: &Path) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(dir)? {
-            let name = PathBuf::from(entry?.file_name());
-            if name
-                .extension()
-                .is_some_and(|extension| extension == EXTENSION)
-                && let Some(number) = name
-                    .file_stem()
-                    .and_then(|stem| stem.to_str()?.parse().ok())
-            {
-                numbers.push(number);
-            }
+            numbers.extend(entry?.file_name().to_str().and_then(Self::number_of));
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    fn number_of(name: &str) -> Option<u64> {
+        let digits = name.strip_suffix(EXTENSION)?.strip_suffix('.')?;
+        let canonical = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+        canonical.then(|| digits.parse().ok()).flatten()
     }
 
     /// Returns the segment's number; later segments have higher ones.
@@ -193,6 +193,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn lists_only_names_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in [7, 1] {
+            Segment::create(dir.path(), number).unwrap();
+        }
+        for stray in [
+            "2.segment",
+            "+000000000000002.segment",
+            "00000000000000003.segment",
+            "18446744073709551615.segment",
+            "0000000000000002.segment.bak",
+            "0000000000000002segment",
+            "cursor",
+        ] {
+            File::create(dir.path().join(stray)).unwrap();
+        }
+        assert_eq!(Segment::list(dir.path()).unwrap(), [1, 7]);
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]

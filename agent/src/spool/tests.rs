@@ -301,6 +301,87 @@ fn damage_behind_an_open_spool_is_passed_over_and_counted_once() {
 }
 
 #[test]
+fn each_damage_behind_an_open_spool_is_counted() {
+    let mut bench = Bench::new(LARGE);
+    for _ in 0..5 {
+        bench.append(2, 10);
+    }
+    let path = bench.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let record = bytes.len() / 5;
+    for damaged in [1, 3] {
+        // In the payload, so that the header still tells how many signals there were.
+        bytes[damaged * record + record / 2] ^= 1;
+    }
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(bench.drain().len(), 3);
+    assert_eq!(bench.lost(reason::CORRUPT), 4);
+    assert_eq!(bench.spool.status().batches, 3);
+}
+
+#[test]
+fn a_segment_that_cannot_be_opened_is_counted_once_and_passed_over() {
+    for unreadable in [0, 1, 2] {
+        let mut bench = Bench::new(LARGE);
+        for _ in 0..3 {
+            bench.append(1, MAX_BATCH_LEN - 100);
+        }
+        let path = bench.segments().remove(unreadable);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        bench.reopen();
+        bench.append(1, 0);
+        bench.reopen();
+        assert_eq!(bench.lost(reason::CORRUPT), 1);
+        let batches = bench.drain();
+        assert_eq!(told(&batches, reason::CORRUPT), 1);
+        let read: Vec<_> = batches.iter().flat_map(ids).collect();
+        let expected = (1..=4).filter(|id| *id != unreadable + 1);
+        assert_eq!(read, expected.map(|id| id.to_string()).collect::<Vec<_>>());
+        // Settling what lies behind it does not stumble over it either.
+        bench.spool.ack(1, 3);
+        bench.spool.ack(2, 1);
+        bench.reopen();
+        assert!(bench.spool.is_empty());
+        assert_eq!(bench.lost(reason::CORRUPT), 1);
+    }
+}
+
+/// Four batches of one signal, the second of which and what follows in its segment cannot be read.
+fn with_unreadable_rest() -> Bench {
+    let mut bench = Bench::new(LARGE);
+    for _ in 0..4 {
+        bench.append(1, MAX_BATCH_LEN / 4);
+    }
+    let path = bench.segments().remove(0);
+    // Shorter than the spool knows it to be: reading fails as on a bad disk.
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    bench
+}
+
+#[test]
+fn a_segment_the_disk_stops_giving_back_costs_its_rest_only() {
+    let mut bench = with_unreadable_rest();
+    let read: Vec<_> = bench.drain().iter().map(|batch| batch.sequence).collect();
+    assert_eq!(read, [1, 4]);
+    assert!(bench.lost(reason::CORRUPT) >= 2);
+}
+
+#[test]
+fn reading_through_a_segment_ends_where_the_disk_does_not_give_it_back() {
+    let mut bench = with_unreadable_rest();
+    // As at the start of an agent, whose disk fails between opening and reading.
+    let found = bench.spool.log.recount(Place {
+        segment: 1,
+        offset: 0,
+    });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].signals, 1);
+    assert_eq!(bench.spool.status().batches, 2);
+}
+
+#[test]
 fn settled_segments_leave_the_disk() {
     let mut bench = Bench::new(LARGE);
     for _ in 0..50 {
