@@ -50,6 +50,7 @@ impl Display for Quantity {
             v if v >= 100.0 => 0,
             v if v >= 10.0 => 1,
             v if v >= 1.0 => 2,
+            v if v >= 0.1 => 3,
             _ => 4,
         };
         write!(f, "{value:.digits$} {unit}")

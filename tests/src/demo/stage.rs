@@ -43,8 +43,10 @@ impl Stage {
     /// Plays against the aggregator at `base`; fails with the next step when none watches.
     pub async fn against_running(base: &str) -> anyhow::Result<Self> {
         let client = Client::new(base)?;
-        let nodes = client.nodes().await.with_context(|| {
-            format!("no aggregator answers at {base}\nnext: start one with `cargo xtask up`")
+        let nodes = client.nodes().await.map_err(|error| {
+            anyhow::anyhow!(
+                "no aggregator answers at {base}: {error:#}\nnext: start one with `cargo xtask up`"
+            )
         })?;
         anyhow::ensure!(
             nodes.iter().any(|node| node.connected),
