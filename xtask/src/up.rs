@@ -35,7 +35,11 @@ pub(crate) fn up(state: &Path) -> anyhow::Result<()> {
         show_aggregator(&aggregator)?;
         show_agent(&agent)?;
     } else {
-        missing.push("the agent: loading probes needs root; run `sudo cargo xtask up`".to_owned());
+        // sudo resets PATH and HOME, and with them where cargo and rustup are.
+        let with_sudo = "sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask up";
+        missing.push(format!(
+            "the agent: loading probes needs root; run `{with_sudo}`"
+        ));
         summarize(started, watch);
         show_aggregator(&aggregator)?;
     }

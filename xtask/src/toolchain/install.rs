@@ -64,18 +64,23 @@ fn ensure_c_compiler() -> anyhow::Result<()> {
 }
 
 fn ensure_linker(llvm: LlvmVersion) -> anyhow::Result<()> {
-    if discover()
-        .linkers
-        .iter()
-        .any(|linker| linker.llvm == Some(llvm))
-    {
+    if has_linker(llvm) {
         return Ok(());
     }
     let prefix = PathBuf::from(format!("/usr/lib/llvm-{}", llvm.major));
     if !prefix.join("include/llvm-c").is_dir() {
         install_packages(&[&format!("llvm-{}-dev", llvm.major)])?;
     }
-    install_linker(llvm, &prefix)
+    install_linker(llvm, &prefix)?;
+    if !has_linker(llvm) {
+        bail!("the bpf-linker just installed is not linked to LLVM {llvm}, the compiler's");
+    }
+    Ok(())
+}
+
+fn has_linker(llvm: LlvmVersion) -> bool {
+    let linkers = discover().linkers;
+    linkers.iter().any(|linker| linker.llvm == Some(llvm))
 }
 
 fn install_linker(llvm: LlvmVersion, prefix: &Path) -> anyhow::Result<()> {
@@ -86,6 +91,7 @@ fn install_linker(llvm: LlvmVersion, prefix: &Path) -> anyhow::Result<()> {
         .args([
             "install",
             "bpf-linker",
+            "--force",
             "--locked",
             "--version",
             LINKER_RELEASE,
@@ -127,7 +133,9 @@ fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
 
 fn apt_install(packages: &[&str]) -> Command {
     let mut apt = as_root("apt-get");
+    // A new machine may be upgrading itself and hold the lock.
     apt.args(["install", "--yes", "--no-install-recommends", "--no-remove"])
+        .args(["-o", "DPkg::Lock::Timeout=300"])
         .args(packages);
     apt
 }

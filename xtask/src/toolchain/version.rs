@@ -17,9 +17,13 @@ impl LlvmVersion {
     /// Reads the version out of what `ldd` says about a program linked to LLVM.
     ///
     /// Libraries are called `libLLVM.so.22.1`, and were called `libLLVM-17.so.1`; the older form
-    /// does not tell the minor version, and no compiler that is new enough has it.
+    /// does not tell the minor version, and no compiler that is new enough has it. A library that
+    /// is gone has no version: the program cannot run.
     pub(crate) fn from_ldd(ldd: &str) -> Option<Self> {
         ldd.lines().find_map(|line| {
+            if line.contains("=> not found") {
+                return None;
+            }
             let (_, version) = line.split_whitespace().next()?.split_once("libLLVM.so.")?;
             Self::parse(version)
         })
