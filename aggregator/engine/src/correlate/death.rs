@@ -103,12 +103,11 @@ impl<'a> Death<'a> {
             .map(|oom| (oom.signal, oom.at))
             .or_else(|| fatal.map(|fatal| (fatal.signal, fatal.at)))
             .or_else(|| exit.map(|exit| (exit.signal, exit.at)))?;
-        let nearby = scene.window.landmarks_between(
-            &fault.node,
-            fault.observed_at.minus(SHORTAGE_MARGIN),
-            fault.observed_at.plus(SHORTAGE_MARGIN),
-        );
+        let nearby = scene
+            .window
+            .landmarks_near(&fault.node, fault.observed_at, SHORTAGE_MARGIN);
         let nearby: Vec<&Signal> = nearby
+            .into_iter()
             .filter(|(arrival, _)| *arrival < scene.until)
             .map(|(_, signal)| signal)
             .collect();

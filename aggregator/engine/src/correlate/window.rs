@@ -2,10 +2,15 @@
 //! it only finds signals again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::config::{MAX_RECENT_SIGNALS, WINDOW};
 use crate::model::signal::OomScope;
 use crate::model::{NodeName, Signal, SignalBody, SignalId, Timestamp};
+
+/// Landmarks looked at on each side of a death: more than any honest minute of a node brings, and few
+/// enough that a flood of them costs each death the same.
+const MAX_LANDMARKS: usize = 256;
 
 /// Place of a signal in the order of arrival.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -115,28 +120,7 @@ impl Window {
         start: Timestamp,
         end: Timestamp,
     ) -> impl Iterator<Item = (Arrival, &Signal)> {
-        self.select(&self.by_time, node, start, end)
-    }
-
-    /// The same of those signals only that tell of more than their own process: lack of memory on
-    /// the whole node, the end of a container, a gap. They are few even when deaths are many.
-    pub(crate) fn landmarks_between(
-        &self,
-        node: &NodeName,
-        start: Timestamp,
-        end: Timestamp,
-    ) -> impl Iterator<Item = (Arrival, &Signal)> {
-        self.select(&self.landmarks, node, start, end)
-    }
-
-    fn select<'a>(
-        &'a self,
-        index: &'a BTreeMap<NodeName, BTreeSet<(Timestamp, Arrival)>>,
-        node: &NodeName,
-        start: Timestamp,
-        end: Timestamp,
-    ) -> impl Iterator<Item = (Arrival, &'a Signal)> + use<'a> {
-        index
+        self.by_time
             .get(node)
             .into_iter()
             .flat_map(move |times| {
@@ -145,6 +129,30 @@ impl Window {
                     .take_while(move |(at, _)| *at <= end)
             })
             .filter_map(|(_, arrival)| Some((*arrival, self.get(*arrival)?)))
+    }
+
+    /// Those signals of a node within `margin` of `at` that tell of more than their own process: lack
+    /// of memory on the whole node, the end of a container, a gap. In order of time; of more than
+    /// [`MAX_LANDMARKS`] on a side, the nearest.
+    pub(crate) fn landmarks_near(
+        &self,
+        node: &NodeName,
+        at: Timestamp,
+        margin: Duration,
+    ) -> Vec<(Arrival, &Signal)> {
+        let Some(times) = self.landmarks.get(node) else {
+            return Vec::new();
+        };
+        let [start, here] = [at.minus(margin), at].map(|at| (at, Arrival::default()));
+        let end = at.plus(margin);
+        let before = times.range(start..here).rev().take(MAX_LANDMARKS);
+        let after = times.range(here..).take_while(|(at, _)| *at <= end);
+        let mut near: Vec<Arrival> = before.map(|(_, arrival)| *arrival).collect();
+        near.reverse();
+        near.extend(after.take(MAX_LANDMARKS).map(|(_, arrival)| *arrival));
+        near.into_iter()
+            .filter_map(|arrival| Some((arrival, self.get(arrival)?)))
+            .collect()
     }
 
     fn remove(&mut self, arrival: Arrival) {
