@@ -95,7 +95,7 @@ mod tests {
             ),
             (
                 "\tlibc.so.6 => /lib/libc.so.6\n\tlibLLVM.so.21.0 => not found",
-                llvm(21, 0),
+                None,
             ),
             ("\t/opt/llvm/lib/libLLVM.so.23.0 (0x00007f)", llvm(23, 0)),
             ("\tlibLLVM-17.so.1 => /lib/libLLVM-17.so.1 (0x00007f)", None),
