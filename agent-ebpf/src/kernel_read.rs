@@ -9,7 +9,7 @@ mod cgroup;
 mod task;
 
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
-pub(crate) use task::TaskPtr;
+pub(crate) use task::{SIGNAL_MASK, TaskPtr};
 
 use aya_ebpf::{
     EbpfContext,

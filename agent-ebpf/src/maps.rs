@@ -1,6 +1,7 @@
 //! The maps and globals of the object. Sizes and names are the abi's.
 
 use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid,
     macros::map,
     maps::{LruHashMap, PerCpuArray, RingBuf},
 };
@@ -28,9 +29,17 @@ pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_CO
 pub(crate) static ORIGINS: LruHashMap<u64, SignalOrigin> =
     LruHashMap::with_max_entries(SIGNAL_ORIGINS, 0);
 
-/// The task that a thread of the kernel's OOM killer has just sent SIGKILL, by that thread.
+/// The tasks that the kernel has just sent SIGKILL, by [`oom_victim_key`]. The OOM killer's are taken out at
+/// once, so this only has to hold them while others, such as those of an ending pid namespace, come in.
 #[map]
-pub(crate) static OOM_VICTIMS: LruHashMap<u64, Address> = LruHashMap::with_max_entries(256, 0);
+pub(crate) static OOM_VICTIMS: LruHashMap<u64, Address> = LruHashMap::with_max_entries(1024, 0);
+
+/// Returns the key of thread `victim` as a victim of the current thread: not of the latter alone, since an
+/// interrupt may send one of its own.
+#[inline(always)]
+pub(crate) fn oom_victim_key(victim: u32) -> u64 {
+    (bpf_get_current_pid_tgid() << 32) | u64::from(victim)
+}
 
 /// Returns the key of the origin of `signal` to the process `pid`.
 #[inline(always)]

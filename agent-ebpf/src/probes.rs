@@ -6,3 +6,5 @@ mod exec;
 mod exit;
 mod oom;
 mod signal;
+
+const SIGKILL: u32 = 9;

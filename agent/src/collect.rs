@@ -8,7 +8,7 @@ mod pace;
 mod probe_log;
 pub mod procfs;
 mod rate_limit;
-mod recent_exits;
+mod recent_processes;
 mod ring_buffer;
 
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -33,7 +33,7 @@ use clock::{Clock, ktime_now_ns};
 use pace::Pace;
 use probe_log::ProbeLog;
 use rate_limit::RateLimit;
-use recent_exits::RecentExits;
+use recent_processes::RecentProcesses;
 use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
 
 /// Time between two readings of the bulk lane, and between two watermarks.
@@ -90,7 +90,8 @@ struct Rest {
     cgroups: Arc<CgroupFs>,
     exec_rate: RateLimit,
     exit_rate: RateLimit,
-    recent_exits: RecentExits,
+    recent_exits: RecentProcesses,
+    recent_kills: RecentProcesses,
     oom_episodes: OomEpisodes,
     losses: Losses,
     probe_log: ProbeLog,
@@ -121,7 +122,8 @@ impl Collector {
             cgroups,
             exec_rate: RateLimit::default(),
             exit_rate: RateLimit::default(),
-            recent_exits: RecentExits::default(),
+            recent_exits: RecentProcesses::default(),
+            recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
             probe_log: ProbeLog::open(&mut ebpf),
@@ -240,7 +242,12 @@ impl Rest {
         match record {
             Record::OomKill(kill) => {
                 self.learn_first(&kill.victim_cgroups, out);
-                vec![self.oom_signal(kill).await]
+                if oom::is_told(&kill, &mut self.recent_kills) {
+                    vec![self.oom_signal(kill).await]
+                } else {
+                    debug!(pid = kill.victim.pid, was_dying = kill.was_dying, "no kill");
+                    Vec::new()
+                }
             }
             Record::ProcessExit(exit) => {
                 self.learn_first(&exit.cgroups, out);

@@ -2,7 +2,7 @@
 
 use crate::{CgroupIds, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, Process, RecordHeader};
 
-/// The OOM killer chose a victim.
+/// The OOM killer chose a victim, or let one that was dying use memory reserves.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct OomKill {
@@ -30,6 +30,11 @@ pub struct OomKill {
     pub trigger_chain_len: u32,
     /// 1 when the trigger's cgroup has more ancestors than `trigger_chain` holds.
     pub trigger_chain_truncated: u32,
+    /// 1 when it is certain that the victim was dying of something else already: the kernel granted it memory
+    /// reserves to end with, it did not kill it.
+    pub was_dying: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// Ids of the trigger's memory cgroups, its own first.
     pub trigger_chain: [u64; MAX_CGROUP_LEVELS],
     /// The victim's memory cgroups, its own first.
@@ -37,7 +42,7 @@ pub struct OomKill {
 }
 
 const _: () =
-    assert!(size_of::<OomKill>() == 200 + MAX_CGROUP_LEVELS * (8 + size_of::<MemoryCgroup>()));
+    assert!(size_of::<OomKill>() == 208 + MAX_CGROUP_LEVELS * (8 + size_of::<MemoryCgroup>()));
 
 /// Pages that a process holds, by what backs them.
 #[repr(C)]

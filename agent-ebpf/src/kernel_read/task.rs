@@ -3,11 +3,14 @@
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
 use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, ResidentPages};
 
-use super::{Address, CgroupPtr, MemoryCss, layout, read, read_at};
+use super::{Address, CgroupPtr, MemoryCss, layout, read, read_at, read_known};
 use crate::maps::LAYOUT;
 
 /// `SIGNAL_GROUP_EXIT` of `include/linux/sched/signal.h`, the same since 2.6: the process is to end as a whole.
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
+
+/// Bits 0 to 6 of a wait status: the signal that ended the process.
+pub(crate) const SIGNAL_MASK: u32 = 0x7f;
 
 /// A `struct task_struct`: one thread.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -126,6 +129,17 @@ impl TaskPtr {
     #[inline(always)]
     pub(crate) fn is_group_exiting(self) -> bool {
         read::<u32>(self.process(), &LAYOUT.process.flags) & SIGNAL_GROUP_EXIT != 0
+    }
+
+    /// Returns the signal that its process is to end by as a whole, 0 when by itself; `None` when it is not to,
+    /// or the kernel does not tell.
+    #[inline(always)]
+    pub(crate) fn group_exit_signal(self) -> Option<u32> {
+        if !self.is_group_exiting() {
+            return None;
+        }
+        let status: u32 = read_known(self.process(), &LAYOUT.process.group_exit_code)?;
+        Some(status & SIGNAL_MASK)
     }
 
     /// Returns how its process ended, as wait(2) tells it.

@@ -11,12 +11,9 @@ use inquest_agent_abi::{Lane, ProcessExit, RecordKind, SignalSource};
 
 use crate::{
     emit::emit,
-    kernel_read::{Arguments, TaskPtr, layout},
+    kernel_read::{Arguments, SIGNAL_MASK, TaskPtr, layout},
     maps::{LAYOUT, ORIGINS, origin_key},
 };
-
-/// Bits 0 to 6 of a wait status: the signal that ended the process.
-const SIGNAL_MASK: u32 = 0x7f;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn exit_tp_btf(ctx: BtfTracePointContext) -> i32 {

@@ -1,21 +1,23 @@
-//! Hook `oom:mark_victim`: each process that the OOM killer kills, group kills included. Runs in the task
+//! Hook `oom:mark_victim`: each process that the OOM killer kills, group kills included, and threads that may
+//! use memory reserves because they are dying already, told apart by `was_dying`. Runs in the task
 //! whose allocation could not be served. Kernel 5.10 and later; older ones name the victim by pid, which
 //! the SIGKILL just before resolves (see `signal.rs`). Some 150 reads a kill, nothing otherwise.
 //! Emits `OomKill`, urgent.
 
 use aya_ebpf::{
-    helpers::bpf_get_current_pid_tgid,
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 use inquest_agent_abi::{
     CgroupIds, Lane, MAX_CGROUP_LEVELS, MAX_COMM, OomKill, Process, RecordKind, ResidentPages,
+    SignalSource,
 };
 
 use crate::{
     emit::emit,
     kernel_read::{Arguments, TaskPtr, TracepointFields, layout},
-    maps::{LAYOUT, OOM_VICTIMS},
+    maps::{LAYOUT, OOM_VICTIMS, ORIGINS, oom_victim_key, origin_key},
+    probes::SIGKILL,
 };
 
 #[btf_tracepoint(function = "mark_victim")]
@@ -72,7 +74,7 @@ fn find_victim(pid: u32) -> Option<TaskPtr> {
         return Some(current);
     }
     // SAFETY: the address is copied at once; a stale one is told by its pid.
-    let address = unsafe { OOM_VICTIMS.get(bpf_get_current_pid_tgid()) }?;
+    let address = unsafe { OOM_VICTIMS.get(oom_victim_key(pid)) }?;
     let killed = TaskPtr::at(*address);
     if killed.thread_id() == pid {
         Some(killed)
@@ -81,9 +83,41 @@ fn find_victim(pid: u32) -> Option<TaskPtr> {
     }
 }
 
+/// Returns whether `victim` was certainly dying of something else: the kernel marks such a process as a victim,
+/// too, so that it may use memory reserves, but kills nothing.
+///
+/// The SIGKILL that this thread has just sent it says no. When that was not seen, only another cause of its end
+/// says yes: a kill must not be missed because a map was full or the signal probe is off.
+#[inline(always)]
+fn was_dying(victim: TaskPtr) -> bool {
+    let key = oom_victim_key(victim.thread_id());
+    // SAFETY: the address is only compared.
+    if unsafe { OOM_VICTIMS.get(key) }.is_some_and(|address| *address == victim.address()) {
+        // Of no use any more; a later victim at this address must not be taken for it.
+        let _removed = OOM_VICTIMS.remove(key);
+        return false;
+    }
+    victim
+        .group_exit_signal()
+        .is_some_and(|signal| signal != SIGKILL)
+        || is_killed_by_user(victim)
+}
+
+#[inline(always)]
+fn is_killed_by_user(victim: TaskPtr) -> bool {
+    // SAFETY: plain fields are read; a writer could only be another SIGKILL to the same process.
+    let Some(origin) = (unsafe { ORIGINS.get(origin_key(victim.pid(), SIGKILL)) }) else {
+        return false;
+    };
+    origin.source == SignalSource::USER
+        && origin.target_dying == 1
+        && origin.target_start_ktime_ns == victim.start_ktime_ns()
+}
+
 #[inline(always)]
 fn record_task(victim: TaskPtr) {
     let trigger = TaskPtr::current();
+    let was_dying = was_dying(victim);
     // SAFETY: an `OomKill` is what the kind says; every field is written.
     unsafe {
         emit(
@@ -95,6 +129,8 @@ fn record_task(victim: TaskPtr) {
                 (*record).resident = victim.resident();
                 (*record).oom_score_adj = victim.oom_score_adj();
                 (*record).victim_known = 1;
+                (*record).was_dying = u32::from(was_dying);
+                (*record).reserved = 0;
                 describe_chain(victim, record);
                 describe_trigger(trigger, record);
             },
@@ -134,6 +170,8 @@ fn record_pid(pid: u32) {
                 };
                 (*record).oom_score_adj = 0;
                 (*record).victim_known = 0;
+                (*record).was_dying = 0;
+                (*record).reserved = 0;
                 (*record).chain_len = 0;
                 (*record).chain_truncated = 0;
                 describe_trigger(trigger, record);

@@ -4,7 +4,7 @@
 //! fault that a runtime handles costs no record.
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
+    helpers::generated::bpf_ktime_get_ns,
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
@@ -12,10 +12,9 @@ use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, SignalOrigin, SignalSource
 
 use crate::{
     kernel_read::{Address, Arguments, TaskPtr, TracepointFields, layout, read},
-    maps::{LAYOUT, OOM_VICTIMS, ORIGINS, origin_key},
+    maps::{LAYOUT, OOM_VICTIMS, ORIGINS, oom_victim_key, origin_key},
+    probes::SIGKILL,
 };
-
-const SIGKILL: u32 = 9;
 
 /// Signals whose origin is kept: HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ and
 /// SYS. Signals that run-times use among themselves (URG of Go, PROF, ALRM, USR1) are left alone.
@@ -95,7 +94,7 @@ pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
         fields.get(&LAYOUT.tracepoint.signal_generate_code),
     );
     let result = fields.get(&LAYOUT.tracepoint.signal_generate_result);
-    if !is_watched(raised.signal, result) {
+    if !is_watched(raised.signal) || !is_delivered(result) {
         return 0;
     }
     let pid = fields.get(&LAYOUT.tracepoint.signal_generate_pid);
@@ -118,25 +117,32 @@ pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn try_signal(arguments: Arguments) -> u32 {
     let signal = arguments.get(0) as u32;
-    if !is_watched(signal, arguments.get(4) as u32) {
+    let delivered = is_delivered(arguments.get(4) as u32);
+    if !is_watched(signal) || !(delivered || signal == SIGKILL) {
         return signal;
     }
     let raised = Raised::new(signal, arguments.get(1));
     let target = TaskPtr::at(arguments.get(2));
     if signal == SIGKILL && raised.code == SI_KERNEL {
-        // The OOM killer sends this just before `mark_victim`, which may be told no more than a pid. A
-        // failed insert only means that the record will hold no more than that.
-        let _remembered = OOM_VICTIMS.insert(bpf_get_current_pid_tgid(), target.address(), 0);
+        // The OOM killer sends this just before `mark_victim`, whatever becomes of it; that may be told no more
+        // than a pid. A failed insert only means that the record will hold no more.
+        let key = oom_victim_key(target.thread_id());
+        let _remembered = OOM_VICTIMS.insert(key, target.address(), 0);
     }
-    remember(raised, Target::of(target), TaskPtr::current());
+    if delivered {
+        remember(raised, Target::of(target), TaskPtr::current());
+    }
     signal
 }
 
 #[inline(always)]
-fn is_watched(signal: u32, result: u32) -> bool {
-    signal < 32
-        && (WATCHED >> signal) & 1 == 1
-        && (result == DELIVERED || result == DELIVERED_WITHOUT_INFO)
+fn is_watched(signal: u32) -> bool {
+    signal < 32 && (WATCHED >> signal) & 1 == 1
+}
+
+#[inline(always)]
+fn is_delivered(result: u32) -> bool {
+    result == DELIVERED || result == DELIVERED_WITHOUT_INFO
 }
 
 #[inline(always)]

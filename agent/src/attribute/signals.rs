@@ -394,6 +394,8 @@ mod tests {
             chain_truncated: 0,
             trigger_chain_len: 0,
             trigger_chain_truncated: 0,
+            was_dying: 0,
+            reserved: 0,
             trigger_chain: [0; MAX_CGROUP_LEVELS],
             chain,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use inquest_agent_abi::OomKill;
 use inquest_proto::v1::ProcessMemory;
 
-use super::{cgroupfs::CgroupFs, clock::ktime_now_ns, procfs};
+use super::{cgroupfs::CgroupFs, clock::ktime_now_ns, procfs, recent_processes::RecentProcesses};
 use crate::{
     attribute::{Attributor, OomEpisodes, OomReadings, OomScope, resident_bytes, scope_of},
     decode,
@@ -20,6 +20,13 @@ const MAX_NODE_PIDS: usize = 4096;
 /// After this long what a cgroup holds says nothing of the kill any more: in a storm of kills, the next ones
 /// are told sooner without.
 const STALE_NS: u64 = 500_000_000;
+
+/// Returns whether `kill` is to be told: neither of a victim that was dying of something else, nor the second of
+/// one victim.
+pub(crate) fn is_told(kill: &OomKill, recent: &mut RecentProcesses) -> bool {
+    // A pid alone may be another process's by now.
+    kill.was_dying == 0 && (kill.victim_known == 0 || recent.is_new(&kill.victim))
+}
 
 /// What is to be read, decided before.
 #[derive(Debug)]
@@ -107,7 +114,36 @@ impl Plan {
 mod tests {
     use std::path::Path;
 
+    use inquest_agent_abi::RecordKind;
+
     use super::*;
+    use crate::decode::Record;
+
+    fn kill(pid: u32, victim_known: u32, was_dying: u32) -> OomKill {
+        let mut bytes = vec![0; size_of::<OomKill>()];
+        bytes[..4].copy_from_slice(&RecordKind::OOM_KILL.0.to_ne_bytes());
+        let Ok(Record::OomKill(mut kill)) = decode::decode(&bytes) else {
+            panic!("no kill")
+        };
+        kill.victim.pid = pid;
+        (kill.victim_known, kill.was_dying) = (victim_known, was_dying);
+        *kill
+    }
+
+    #[test]
+    fn tells_each_victim_once_and_none_that_was_dying() {
+        let mut recent = RecentProcesses::default();
+        for (case, kill, told) in [
+            ("dying of something else", kill(1, 1, 1), false),
+            ("killed after all", kill(1, 1, 0), true),
+            ("another of its threads", kill(1, 1, 0), false),
+            ("another victim", kill(2, 1, 0), true),
+            ("known by pid only", kill(1, 0, 0), true),
+            ("known by pid only, again", kill(1, 0, 0), true),
+        ] {
+            assert_eq!(is_told(&kill, &mut recent), told, "{case}");
+        }
+    }
 
     #[test]
     fn leaves_out_what_is_too_late_to_read() {

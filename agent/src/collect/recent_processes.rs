@@ -1,21 +1,23 @@
-//! Tells the second record of one exit: on kernels that do not say which thread was the last, two threads
-//! that go at once may both take themselves for it.
+//! Tells the second record of one end: on kernels that do not say which thread was the last, two threads
+//! that go at once may both take themselves for it, and the OOM killer marks each thread of a victim that still
+//! needs memory.
 
 use std::collections::VecDeque;
 
 use inquest_agent_abi::Process;
 
-/// Exits remembered; both records of one are written within microseconds.
-const REMEMBERED: usize = 64;
+/// Processes remembered. Both records of an exit are written within microseconds; those of a kill while its
+/// threads end, with the kills of a group between them.
+const REMEMBERED: usize = 256;
 
-/// The latest exits.
+/// The processes of the latest records of one kind.
 #[derive(Debug, Default)]
-pub(crate) struct RecentExits {
+pub(crate) struct RecentProcesses {
     latest: VecDeque<(u32, u64)>,
 }
 
-impl RecentExits {
-    /// Returns whether this is the first record of the end of `process`, and remembers it.
+impl RecentProcesses {
+    /// Returns whether this is the first record about `process`, and remembers it.
     pub(crate) fn is_new(&mut self, process: &Process) -> bool {
         let identity = (process.pid, process.start_ktime_ns);
         if self.latest.contains(&identity) {
@@ -46,8 +48,8 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_repeated_exit_from_a_reused_pid() {
-        let mut recent = RecentExits::default();
+    fn tells_a_repeated_record_from_a_reused_pid() {
+        let mut recent = RecentProcesses::default();
         assert!(recent.is_new(&process(1, 10)));
         assert!(!recent.is_new(&process(1, 10)));
         assert!(recent.is_new(&process(1, 20)));
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn stays_bounded() {
-        let mut recent = RecentExits::default();
+        let mut recent = RecentProcesses::default();
         for pid in 0..1000 {
             assert!(recent.is_new(&process(pid, 1)));
         }
