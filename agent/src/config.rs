@@ -350,6 +350,15 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_example_is_all_defaults() {
+        let example = load(include_str!("../../deploy/config/agent.yaml")).unwrap();
+        assert_eq!(
+            example.to_yaml().unwrap(),
+            load("").unwrap().to_yaml().unwrap()
+        );
+    }
+
+    #[test]
     fn fills_in_defaults() {
         for yaml in ["", "# nothing but a comment\n"] {
             let config = load(yaml).unwrap();

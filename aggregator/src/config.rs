@@ -292,6 +292,12 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_example_is_all_defaults() {
+        let example = load(include_str!("../../deploy/config/aggregator.yaml")).unwrap();
+        assert_eq!(example.to_yaml(), Config::load(None).unwrap().to_yaml());
+    }
+
+    #[test]
     fn reads_back_the_effective_configuration_it_prints() {
         let text = "listen: 127.0.0.1:0\nstate_dir: /tmp/a \"b\nretention: {signals: 90m, max_size: 64MiB}\n\
                     log: {format: json, level: 'info,tonic=warn'}\n";
