@@ -1,8 +1,8 @@
 //! The bounds of records and maps, each with its reason; nothing here is configurable.
 
-/// Levels of a cgroup chain that a record holds: kubelet, QoS class, pod and container are four; nested
-/// clusters and a systemd prefix double that.
-pub const MAX_CGROUP_LEVELS: usize = 8;
+/// Levels of a cgroup chain that a record holds, the root included: kubelet, QoS class, pod and container are
+/// four; nested clusters and a systemd prefix double that, and a container may have cgroups of its own.
+pub const MAX_CGROUP_LEVELS: usize = 12;
 
 /// Bytes of one cgroup name: `cri-containerd-<64 hex digits>.scope` takes 86.
 pub const MAX_CGROUP_NAME: usize = 128;
@@ -20,8 +20,8 @@ pub const MAX_FILENAME: usize = 256;
 /// fatal signal is asked for within milliseconds, so this only has to cover that time on a busy node.
 pub const SIGNAL_ORIGINS: u32 = 4096;
 
-/// Room for about 250 OOM kills with the exits they cause, should the agent not be scheduled for a while.
-pub const URGENT_RING_BYTES: u32 = 512 * 1024;
+/// Room for about 370 OOM kills with the exits they cause, should the agent not be scheduled for a while.
+pub const URGENT_RING_BYTES: u32 = 1024 * 1024;
 
 /// Room for about 1,200 executions between two polls.
 pub const BULK_RING_BYTES: u32 = 512 * 1024;

@@ -12,7 +12,7 @@ pub use json::{from_json, to_json};
 
 /// Longest text kept from a signal, in bytes; longer ones are cut. A cgroup path is the longest honest one.
 const MAX_TEXT_BYTES: usize = 4096;
-/// Most memory-cgroup levels kept; the kernel side reports at most 8.
+/// Most memory-cgroup levels kept; the kernel side reports at most 12.
 const MAX_CHAIN: usize = 32;
 /// Most top processes kept; agents send at most 10.
 const MAX_PROCESSES: usize = 32;
