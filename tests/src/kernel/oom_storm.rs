@@ -24,6 +24,8 @@ const REPORT_DEADLINE: Duration = Duration::from_secs(30);
 const SECOND_REPORT_GRACE: Duration = Duration::from_secs(2);
 /// The kernel sends SIGKILL first and writes its line after; the victim may be quicker.
 const LOG_DEADLINE: Duration = Duration::from_secs(5);
+/// Wrong reports that are shown whole; more of them say no more.
+const MAX_SHOWN: usize = 3;
 /// Pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -73,7 +75,7 @@ pub(super) async fn prove(storm: Storm, stage: &Stage, proof: &mut Proof) -> any
     let at_home = reports.iter().filter(|signal| is_at_home(signal, &truth));
     proof.exactly("reports with the right cgroup", at_home.count(), all);
     let (limited, others): (Vec<_>, Vec<_>) = reports.iter().partition(|s| names_own_limit(s));
-    for other in others {
+    for other in others.iter().take(MAX_SHOWN) {
         // What the kernel had at the kill: without it nobody can tell what went wrong.
         proof.figure("wrong limit", inquest_api::signal::to_json(other)?)?;
     }
