@@ -2,7 +2,7 @@
 //! stores the batches themselves: that is what makes storing exactly once.
 
 use inquest_engine::model::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::column;
 
@@ -25,27 +25,7 @@ pub struct Position {
     pub sequence: u64,
 }
 
-/// Whether the store has one of these positions already: then a commit that seemed to fail did not.
-pub(super) fn any_recorded(
-    connection: &Connection,
-    positions: &[Position],
-) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached(
-        "SELECT stored_sequence FROM stream WHERE agent_id = ?1 AND start_id = ?2",
-    )?;
-    for Position { key, sequence } in positions {
-        let stored: Option<i64> = statement
-            .query_row(params![key.agent_id, key.start_id.cast_signed()], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        if stored.is_some_and(|stored| stored.cast_unsigned() >= *sequence) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
+/// Moves these agent processes to where a step brings them.
 pub(super) fn record(
     connection: &Connection,
     positions: &[Position],

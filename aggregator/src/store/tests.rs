@@ -27,7 +27,7 @@ const ALL: RestoreWindow = RestoreWindow {
 
 /// A store in a directory of its own.
 struct Fixture {
-    _dir: TempDir,
+    dir: TempDir,
     writer: Writer,
     reader: Connection,
 }
@@ -45,7 +45,7 @@ impl Fixture {
         Self {
             writer,
             reader: super::schema::open_reader(&path).unwrap(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -161,17 +161,41 @@ fn a_step_that_is_there_already_is_not_written_again() {
         positions: &positions,
         ..nothing(NOW)
     };
-    for was_there in [false, true] {
+    // Like a writer whose commit became durable but seemed to fail: it does not know of it.
+    let mut unaware = Writer::open(&super::file_in(fixture.dir.path())).unwrap();
+    for (writer, was_there) in [(&mut fixture.writer, false), (&mut unaware, true)] {
         let committed = Committed {
             next_signal: 4,
             was_there,
         };
-        assert_eq!(fixture.writer.commit(&step).unwrap(), committed);
+        assert_eq!(writer.commit(&step).unwrap(), committed);
     }
     assert_eq!(fixture.followed(10), ids_of(1..4));
     let restored = fixture.writer.restore(NOW, ALL).unwrap();
     assert_eq!((restored.signals, restored.next_signal), (signals, 4));
     assert_eq!(restored.positions, positions);
+}
+
+#[test]
+fn a_position_that_the_store_has_already_swallows_no_other_agents_batch() {
+    let mut fixture = Fixture::new();
+    let forgotten = Step {
+        positions: &[position(7, 9)],
+        ..nothing(NOW)
+    };
+    fixture.writer.commit(&forgotten).unwrap();
+    let (signals, positions) = (signals_of(1..4), [position(7, 1), position(8, 1)]);
+    let step = Step {
+        signals: &signals,
+        positions: &positions,
+        ..nothing(NOW)
+    };
+    assert!(!fixture.writer.commit(&step).unwrap().was_there);
+    assert_eq!(fixture.followed(10), ids_of(1..4));
+    assert_eq!(
+        fixture.writer.restore(NOW, ALL).unwrap().positions,
+        positions
+    );
 }
 
 #[test]

@@ -80,19 +80,23 @@ pub struct RestoreWindow {
 pub struct Writer {
     connection: Connection,
     compaction: Compaction,
+    /// The number that the next signal gets as far as this writer knows: it alone moves it, so a store
+    /// that is further has a commit which seemed to fail.
+    next_signal: u64,
 }
 
 impl Writer {
     /// Opens the store, makes it when absent, checks it, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = schema::open_writer(path)?;
-        let compaction = Compaction::resume(&connection).map_err(|source| OpenError::Open {
+        let unreadable = |source| OpenError::Open {
             path: path.to_owned(),
             source,
-        })?;
+        };
         Ok(Self {
+            compaction: Compaction::resume(&connection).map_err(unreadable)?,
+            next_signal: signals::next_number(&connection).map_err(unreadable)?,
             connection,
-            compaction,
         })
     }
 
@@ -112,18 +116,23 @@ impl Writer {
                 window.max_signals,
             )?,
             nodes: nodes::all(&self.connection)?,
-            next_signal: signals::next_number(&self.connection)?,
+            next_signal: self.next_signal,
         })
     }
 
     /// Writes one step, all of it or nothing; durable when this returns.
+    ///
+    /// After an error the same step may be given again: if it had become durable all the same, its signals
+    /// are not written twice, and a step without signals may be written any number of times.
     pub fn commit(&mut self, step: &Step<'_>) -> Result<Committed, CommitError> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if streams::any_recorded(&transaction, step.positions)? {
+        let stored = signals::next_number(&transaction)?;
+        if stored != self.next_signal {
+            self.next_signal = stored;
             return Ok(Committed {
-                next_signal: signals::next_number(&transaction)?,
+                next_signal: stored,
                 was_there: true,
             });
         }
@@ -135,6 +144,7 @@ impl Writer {
         }
         nodes::record(&transaction, step.nodes, step.now)?;
         transaction.commit()?;
+        self.next_signal = next_signal;
         Ok(Committed {
             next_signal,
             was_there: false,
