@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use inquest_api::node::{Gap, Node, Probe};
+use inquest_api::node::{Gap, Loss, Node, Probe};
 use inquest_engine::model::{
     Inventory, NodeName, Signal, SignalBody, Timestamp, signal::GapReason,
 };
@@ -44,6 +44,9 @@ struct Entry {
     node: Arc<Node>,
     /// The agent process whose losses are counted.
     start_id: u64,
+    /// What batches of that process told of, summed up. It and the total of a status each count at least a
+    /// part of the same losses, so that the larger of the two stands.
+    told: Vec<Loss>,
     /// The stream that is open now.
     session: Option<u64>,
     written_at: Timestamp,
@@ -60,6 +63,7 @@ impl Nodes {
             let entry = Entry {
                 node: Arc::new(node),
                 start_id: 0,
+                told: Vec::new(),
                 session: None,
                 written_at: Timestamp::EPOCH,
             };
@@ -98,6 +102,9 @@ impl Nodes {
         let is_new_process = entry.start_id != session.start_id;
         entry.start_id = session.start_id;
         entry.session = Some(session.number);
+        if is_new_process {
+            entry.told.clear();
+        }
         self.change(session, now, |node| {
             if is_new_process {
                 node.lost.retain(|loss| loss.stage == INGEST);
@@ -130,7 +137,7 @@ impl Nodes {
             node.probes = status.probes.iter().take(MAX_PROBES).map(probe).collect();
             node.spool_bytes = status.spool_bytes;
             for loss in &status.lost_total {
-                raise(&mut node.lost, loss);
+                raise(&mut node.lost, loss, loss.count);
             }
             let untold = Node {
                 spool_bytes: node.spool_bytes,
@@ -142,13 +149,11 @@ impl Nodes {
 
     /// A batch that is about to be stored: what was lost before it, refused of it, and the gaps it tells of.
     pub fn batch(&mut self, session: &Session, batch: &BatchFacts<'_>, now: Timestamp) {
-        let is_current = batch.start_id == self.entry(&session.node).start_id;
+        let sums = self.entry(&session.node).tell(batch);
         self.change(session, now, |node| {
             let before = (node.lost.clone(), node.gaps.clone());
-            if is_current {
-                for loss in batch.lost {
-                    add(&mut node.lost, loss);
-                }
+            for (loss, sum) in sums {
+                raise(&mut node.lost, loss, sum);
             }
             for loss in batch.refused {
                 add(&mut node.lost, loss);
@@ -183,9 +188,22 @@ impl Nodes {
         self.entries.entry(name.clone()).or_insert_with(|| Entry {
             node: Arc::new(unknown_node(&name.0)),
             start_id: 0,
+            told: Vec::new(),
             session: None,
             written_at: Timestamp::EPOCH,
         })
+    }
+}
+
+impl Entry {
+    /// Adds up what a batch says was lost; each kind with its sum. Of an older process it counts no more.
+    fn tell<'a>(&mut self, batch: &BatchFacts<'a>) -> Vec<(&'a v1::Loss, u64)> {
+        if batch.start_id != self.start_id {
+            return Vec::new();
+        }
+        let told = &mut self.told;
+        let sums = batch.lost.iter().map(|loss| Some((loss, add(told, loss)?)));
+        sums.flatten().collect()
     }
 }
 
@@ -347,6 +365,30 @@ mod tests {
             [("ring_buffer".into(), "bulk_lane".into(), 4)]
         );
         assert_eq!(nodes.inventory().nodes[&session.node].left_out, 4);
+    }
+
+    #[test]
+    fn a_status_that_comes_before_the_batch_of_its_losses_counts_them_once() {
+        let mut nodes = Nodes::default();
+        let session = session(1, 7);
+        nodes.connected(&session, NOW);
+        let lost_before = [loss(v1::loss::Stage::Queue, "full", 3)];
+        let facts = BatchFacts {
+            start_id: 7,
+            lost: &lost_before,
+            refused: &[],
+            signals: &[],
+        };
+        let status = v1::NodeStatus {
+            lost_total: vec![loss(v1::loss::Stage::Queue, "full", 4)],
+            ..Default::default()
+        };
+        nodes.reported(&session, &status, NOW);
+        nodes.batch(&session, &facts, NOW);
+        nodes.reported(&session, &status, NOW);
+        assert_eq!(lost(&nodes), [("queue".into(), "full".into(), 4)]);
+        nodes.batch(&session, &facts, NOW);
+        assert_eq!(lost(&nodes), [("queue".into(), "full".into(), 6)]);
     }
 
     #[test]

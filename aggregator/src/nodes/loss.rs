@@ -23,17 +23,17 @@ pub fn stage_word(loss: &v1::Loss) -> &'static str {
     }
 }
 
-/// Adds to the count of one stage and reason.
-pub(super) fn add(losses: &mut Vec<Loss>, loss: &v1::Loss) {
-    if let Some(count) = counter(losses, loss) {
-        *count = count.saturating_add(loss.count);
-    }
+/// Adds to the count of one stage and reason; the sum, or nothing when it is one kind too many.
+pub(super) fn add(losses: &mut Vec<Loss>, loss: &v1::Loss) -> Option<u64> {
+    let count = counter(losses, loss)?;
+    *count = count.saturating_add(loss.count);
+    Some(*count)
 }
 
-/// Brings the count of one stage and reason to a total, never down.
-pub(super) fn raise(losses: &mut Vec<Loss>, total: &v1::Loss) {
-    if let Some(count) = counter(losses, total) {
-        *count = (*count).max(total.count);
+/// Brings the count of the stage and reason of `kind` to a total, never down.
+pub(super) fn raise(losses: &mut Vec<Loss>, kind: &v1::Loss, total: u64) {
+    if let Some(count) = counter(losses, kind) {
+        *count = (*count).max(total);
     }
 }
 
