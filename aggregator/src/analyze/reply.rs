@@ -2,9 +2,8 @@
 
 use serde::Deserialize;
 
-/// Most sentences read of one answer; past that the rest is not looked at, only counted as one drop.
-const MAX_CLAIMS: usize = 64;
-/// Longest answer read, in bytes; eight sentences need a tenth of it.
+/// Longest answer read, in bytes; eight sentences need a tenth of it. It bounds the sentences too, each of
+/// which is kept or counted as dropped.
 const MAX_REPLY_BYTES: usize = 64 << 10;
 
 /// One sentence as the model gave it, unchecked.
@@ -42,9 +41,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Claim>, ReplyError> {
     }
     let reply: Reply =
         serde_json::from_str(without_fence(text)).map_err(|_error| ReplyError::NotTheSchema)?;
-    let mut claims = reply.sentences;
-    claims.truncate(MAX_CLAIMS);
-    Ok(claims)
+    Ok(reply.sentences)
 }
 
 fn without_fence(text: &str) -> &str {
@@ -76,6 +73,13 @@ mod tests {
             assert_eq!(claims[0].evidence, ["e1"]);
             assert!(claims[1].evidence.is_empty());
         }
+    }
+
+    #[test]
+    fn gives_every_sentence_of_an_answer_that_is_not_too_long() {
+        let sentences = vec![r#"{"text":"So."}"#; 4000].join(",");
+        let claims = read(&format!(r#"{{"sentences":[{sentences}]}}"#)).unwrap();
+        assert_eq!(claims.len(), 4000);
     }
 
     #[test]
