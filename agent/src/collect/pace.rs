@@ -2,7 +2,7 @@
 //! be used for anything that has no such pace.
 //!
 //! A timer of the runtime costs three waits and a write a tick: its wheel wakes once for the coarse slot and
-//! once for the exact time, and setting the next tick wakes the event loop that is already running. At ten
+//! once for the exact time, and setting the next tick wakes the event loop that is already running. At a few
 //! ticks a second that is most of what an idle agent costs; this is one wait and a read.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
