@@ -51,8 +51,7 @@ impl Pipeline {
     pub fn open(store: &Path, parts: Parts) -> Result<(Self, View), StartError> {
         let writer = Writer::open(store)?;
         let window = RestoreWindow {
-            signals: engine_config::WINDOW,
-            max_signals: engine_config::MAX_RECENT_SIGNALS,
+            signals: engine_config::MAX_RECENT_SIGNALS,
             resolved_incidents: engine_config::REOPEN_WITHIN,
         };
         let restored = writer

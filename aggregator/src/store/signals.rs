@@ -3,7 +3,7 @@
 use inquest_api::time;
 use inquest_engine::model::Timestamp;
 use inquest_proto::v1;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tracing::error;
 
 use super::{
@@ -115,19 +115,27 @@ pub fn count(connection: &Connection) -> Result<u64, ReadError> {
     Ok(next_number(connection)?.saturating_sub(oldest.cast_unsigned()))
 }
 
-/// The newest signals stored at or after `since`, at most `limit`, oldest first.
-pub(super) fn newest(
-    connection: &Connection,
-    since: Timestamp,
-    limit: usize,
-) -> rusqlite::Result<Vec<v1::Signal>> {
+/// When the newest signal was stored, by the aggregator's clock; `None` while there is none.
+pub(super) fn newest_stored_at(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let newest: Option<i64> = connection
+        .query_row(
+            "SELECT stored_at FROM signal_block ORDER BY first_number DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(newest.map(Timestamp::from_nanos))
+}
+
+/// The newest signals, at most `limit`, oldest first.
+pub(super) fn newest(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<v1::Signal>> {
     let mut statement = connection.prepare(
-        "SELECT first_number, count, payload, stored_at FROM signal_block ORDER BY first_number DESC",
+        "SELECT first_number, count, payload FROM signal_block ORDER BY first_number DESC",
     )?;
     let mut rows = statement.query([])?;
     let (mut blocks, mut total) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        if total >= limit || row.get::<_, i64>(3)? < column(since) {
+        if total >= limit {
             break;
         }
         let signals = Stored::read(row)?.decode();

@@ -20,8 +20,7 @@ use crate::config::Retention;
 const NOW: Timestamp = Timestamp::from_nanos(1_780_000_000_000_000_000);
 const HOUR: Duration = Duration::from_hours(1);
 const ALL: RestoreWindow = RestoreWindow {
-    signals: Duration::from_hours(1000),
-    max_signals: 1000,
+    signals: 1000,
     resolved_incidents: Duration::from_hours(1000),
 };
 
@@ -199,39 +198,40 @@ fn a_position_that_the_store_has_already_swallows_no_other_agents_batch() {
 }
 
 #[test]
-fn a_restart_continues_from_the_window_alone() {
+fn a_restart_continues_from_the_newest_signals_however_long_it_was_away() {
     let mut fixture = Fixture::new();
     fixture.store(&signals_of(1..4), NOW);
     fixture.store(&signals_of(4..6), NOW.plus(HOUR));
+    let newest = RestoreWindow { signals: 4, ..ALL };
+    for away in [Duration::ZERO, HOUR * 100] {
+        let now = NOW.plus(HOUR).plus(away);
+        let signals = fixture.writer.restore(now, newest).unwrap().signals;
+        assert_eq!(signals, signals_of(2..6), "the newest of several blocks");
+    }
+}
+
+#[test]
+fn a_restart_continues_from_incidents_seen_shortly_before_the_end() {
+    let mut fixture = Fixture::new();
+    let end = Timestamp::from_nanos(601_000_000_000);
     fixture.keep(&[
         incident("inc-1", "open", 1, &[]),
         incident("inc-2", "resolved", 2, &[]),
         incident("inc-3", "resolved", 600, &[]),
     ]);
     let window = RestoreWindow {
-        signals: Duration::from_mins(10),
-        max_signals: 10,
         resolved_incidents: Duration::from_mins(5),
-    };
-    let signals = fixture
-        .writer
-        .restore(NOW.plus(HOUR), window)
-        .unwrap()
-        .signals;
-    assert_eq!(signals, signals_of(4..6));
-    let newest = RestoreWindow {
-        max_signals: 4,
         ..ALL
     };
-    let signals = fixture.writer.restore(NOW, newest).unwrap().signals;
-    assert_eq!(signals, signals_of(2..6), "the newest of several blocks");
-    let at = Timestamp::from_nanos(601_000_000_000);
-    let incidents = fixture.writer.restore(at, window).unwrap().incidents;
-    let ids: Vec<_> = incidents
-        .iter()
-        .map(|incident| incident.id.as_str())
-        .collect();
-    assert_eq!(ids, ["inc-1", "inc-3"]);
+    let ids = |fixture: &Fixture, now| -> Vec<String> {
+        let restored = fixture.writer.restore(now, window).unwrap();
+        restored.incidents.into_iter().map(|i| i.id).collect()
+    };
+    assert_eq!(ids(&fixture, end), ["inc-1", "inc-3"]);
+    fixture.store(&signals_of(1..2), end);
+    for away in [Duration::ZERO, HOUR] {
+        assert_eq!(ids(&fixture, end.plus(away)), ["inc-1", "inc-3"]);
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub struct Committed {
 pub struct Restored {
     /// The least recently moved first.
     pub positions: Vec<Position>,
-    /// Open, or seen within the time asked for.
+    /// Open, or seen within the time asked for before the newest signal was stored.
     pub incidents: Vec<Incident>,
     /// Oldest first.
     pub signals: Vec<v1::Signal>,
@@ -66,12 +66,12 @@ pub struct Restored {
     pub next_signal: u64,
 }
 
-/// How far back a restart reads.
+/// How far back a restart reads. However long the process was away, the engine needs what it had when it
+/// ended: nothing here counts from the time of the restart.
 #[derive(Clone, Copy, Debug)]
 pub struct RestoreWindow {
-    pub signals: Duration,
-    /// The newest of them, at most.
-    pub max_signals: usize,
+    /// So many of the newest signals.
+    pub signals: usize,
     pub resolved_incidents: Duration,
 }
 
@@ -106,15 +106,12 @@ impl Writer {
         now: Timestamp,
         window: RestoreWindow,
     ) -> Result<Restored, rusqlite::Error> {
-        let since = now.minus(window.resolved_incidents);
+        let ended = signals::newest_stored_at(&self.connection)?.map_or(now, |at| at.min(now));
+        let since = ended.minus(window.resolved_incidents);
         Ok(Restored {
             positions: streams::all(&self.connection)?,
             incidents: incidents::recent(&self.connection, since)?,
-            signals: signals::newest(
-                &self.connection,
-                now.minus(window.signals),
-                window.max_signals,
-            )?,
+            signals: signals::newest(&self.connection, window.signals)?,
             nodes: nodes::all(&self.connection)?,
             next_signal: self.next_signal,
         })
