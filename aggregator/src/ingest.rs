@@ -19,7 +19,7 @@ pub use admission::Admitted;
 use service::Service;
 
 /// Largest message taken; agents cut batches at 512 KiB.
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
+const MAX_MESSAGE_BYTES: usize = 2 << 20;
 /// A connection whose other side vanished is noticed by pings.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -7,8 +7,8 @@ use crate::loss::Losses;
 
 /// Signals in a batch at most; the aggregator admits many more.
 pub const MAX_BATCH_SIGNALS: usize = 500;
-/// Encoded bytes at which a batch is cut: well below the 4 MiB of a gRPC message, and below the
-/// largest record of the spool even with one more signal.
+/// Encoded bytes at which a batch is cut: well below the 2 MiB of a message that the aggregator takes,
+/// and below the largest record of the spool even with one more signal.
 pub const MAX_BATCH_BYTES: usize = 512 << 10;
 
 /// Builds the batches of one agent process.

@@ -13,6 +13,8 @@ use crate::{error_code::ErrorCode, store::MAX_SIGNAL_BYTES};
 
 /// Most signals taken from one batch; agents cut theirs at 500.
 pub(super) const MAX_BATCH_SIGNALS: usize = 10_000;
+/// Most losses taken from one batch as they are; the closed list of them is shorter.
+const MAX_BATCH_LOSSES: usize = 64;
 /// Longest agent or node name, as Kubernetes allows.
 const MAX_NAME_BYTES: usize = 253;
 
@@ -92,7 +94,7 @@ pub(super) fn batch(
         start_id: batch.start_id,
         sequence: batch.sequence,
         skipped: batch.skipped,
-        lost: batch.lost,
+        lost: bounded(batch.lost),
         ..Admitted::default()
     };
     for (index, mut signal) in batch.signals.into_iter().enumerate() {
@@ -114,6 +116,20 @@ pub(super) fn batch(
         }
     }
     Ok(admitted)
+}
+
+/// Sums up as `other` the losses past the bound.
+fn bounded(mut lost: Vec<v1::Loss>) -> Vec<v1::Loss> {
+    let surplus = lost.split_off(lost.len().min(MAX_BATCH_LOSSES));
+    let counts = surplus.iter().map(|loss| loss.count);
+    if let Some(count) = counts.reduce(u64::saturating_add) {
+        lost.push(v1::Loss {
+            stage: v1::loss::Stage::Unspecified.into(),
+            reason: "other".to_owned(),
+            count,
+        });
+    }
+    lost
 }
 
 fn judge(signal: &v1::Signal, node: &NodeName) -> Result<engine::Signal, &'static str> {
@@ -272,6 +288,27 @@ mod tests {
         assert_eq!(admitted.wire.len(), MAX_BATCH_SIGNALS);
         assert_eq!(admitted.refused[0].reason, "oversized_batch");
         assert_eq!(admitted.refused[0].count, 3);
+    }
+
+    #[test]
+    fn takes_so_many_losses_and_sums_up_the_rest() {
+        let sent = |length| v1::SignalBatch {
+            lost: vec![
+                v1::Loss {
+                    stage: v1::loss::Stage::Queue.into(),
+                    reason: "full".into(),
+                    count: 2,
+                };
+                length
+            ],
+            ..good_batch(Vec::new())
+        };
+        let lost = |length| batch(sent(length), &node(), NOW).unwrap().lost;
+        assert_eq!(lost(MAX_BATCH_LOSSES), sent(MAX_BATCH_LOSSES).lost);
+        let summed = lost(MAX_BATCH_LOSSES + 3);
+        assert_eq!(summed.len(), MAX_BATCH_LOSSES + 1);
+        let rest = summed.last().unwrap();
+        assert_eq!((rest.reason.as_str(), rest.count), ("other", 6));
     }
 
     #[test]
