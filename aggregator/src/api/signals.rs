@@ -63,8 +63,10 @@ pub(super) async fn list_signals(
         };
         let next = page.next.unwrap_or_default();
         let is_news = |now: &Revision| now.next_signal > next;
-        let looks_on =
-            page.signals.is_empty() && (next < newest || wait.until(&mut revisions, is_news).await);
+        // A filter that matches little is searched for as long as the client waits, no longer.
+        let looks_on = page.signals.is_empty()
+            && !wait.is_over()
+            && (next < newest || wait.until(&mut revisions, is_news).await);
         if !looks_on {
             return answer(&page.signals, Some(next.saturating_sub(1).to_string()));
         }

@@ -37,13 +37,18 @@ impl Wait {
         })
     }
 
+    /// Whether the time is up, which without `wait` it is from the beginning.
+    pub(super) fn is_over(&self) -> bool {
+        self.until <= Instant::now() || self.stop.is_cancelled()
+    }
+
     /// Waits until what `seen` shows is news; false when the time is up or the process stops.
     pub(super) async fn until<T>(
         &self,
         seen: &mut watch::Receiver<T>,
         is_news: impl FnMut(&T) -> bool,
     ) -> bool {
-        if self.until <= Instant::now() {
+        if self.is_over() {
             return false;
         }
         let _counted = Counted::in_gauge(&self.waiting);
