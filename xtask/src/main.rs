@@ -42,7 +42,8 @@ enum Command {
     /// Builds everything and starts aggregator and agent on this machine
     #[command(
         after_help = "Installs what is missing (as root, or with password-free sudo). \
-The first run takes minutes; when nothing changed it\ntakes seconds. Without root it starts the \
+The first run takes minutes; when nothing changed it \
+takes seconds. Without root it starts the \
 aggregator alone.
 
 Configuration is written to STATE/aggregator.yaml and STATE/agent.yaml if absent; edit them and \
@@ -84,8 +85,10 @@ Examples:
     /// Builds the kernel programs that the agent embeds
     #[command(
         after_help = "Takes the first toolchain that fits: AGENT_EBPF_TOOLCHAIN (a rustup \
-toolchain, or a directory with bin/rustc), rustup's\nnightly, rustup's default, /usr/bin/rustc. \
-Each needs rust-src and a bpf-linker on its LLVM. If none fits, Debian's\npackages and \
+toolchain, or a directory with bin/rustc), rustup's \
+nightly, rustup's default, /usr/bin/rustc. \
+Each needs rust-src and a bpf-linker on its LLVM. If none fits, Debian's \
+packages and \
 bpf-linker are installed.
 
 Examples:

@@ -86,8 +86,10 @@ pub(crate) fn check_workspace(root: &Path) -> anyhow::Result<Vec<Problem>> {
 }
 
 fn repository_files(root: &Path) -> anyhow::Result<Vec<RepositoryFile>> {
+    // Git refuses to read a clone of another user, as under sudo, unless it is told to.
+    let trust = format!("safe.directory={}", root.display());
     let mut git = Command::new("git");
-    git.current_dir(root).args([
+    git.current_dir(root).args(["-c", &trust]).args([
         "ls-files",
         "-z",
         "--cached",
