@@ -166,7 +166,7 @@ pub fn load(config: &ProbeConfig) -> Loaded {
     let cgroup_version = cgroups.version();
     let (probes, collector) = match try_load(config, cgroups) {
         Ok((probes, collector)) => (probes, Some(collector)),
-        Err(error) => (all_missing(&ErrorChain(&error).to_string()), None),
+        Err(error) => (all_missing(config, &ErrorChain(&error).to_string()), None),
     };
     // Loading needed a second copy of the kernel's type information.
     kernel::return_free_memory();
@@ -215,16 +215,8 @@ fn status(
     ebpf: &mut Ebpf,
     btf: Option<&Btf>,
 ) -> ProbeStatus {
-    let mut status = ProbeStatus {
-        name: probe.name.to_owned(),
-        state: probe_status::State::Missing.into(),
-        hook: String::new(),
-        detail: String::new(),
-        without: probe.without.to_owned(),
-    };
-    if config.disabled.iter().any(|name| name == probe.name) {
-        status.set_state(probe_status::State::Disabled);
-        "disabled by the configuration".clone_into(&mut status.detail);
+    let mut status = missing(probe, config, "");
+    if status.state() == probe_status::State::Disabled {
         return status;
     }
     let mut failures = Vec::new();
@@ -242,17 +234,28 @@ fn status(
     status
 }
 
-fn all_missing(detail: &str) -> Vec<ProbeStatus> {
-    Family::ALL
-        .iter()
-        .map(|family| ProbeStatus {
-            name: family.probe().name.to_owned(),
-            state: probe_status::State::Missing.into(),
-            hook: String::new(),
-            detail: detail.to_owned(),
-            without: family.probe().without.to_owned(),
-        })
-        .collect()
+fn all_missing(config: &ProbeConfig, detail: &str) -> Vec<ProbeStatus> {
+    let probes = Family::ALL.iter().map(|family| family.probe());
+    probes.map(|probe| missing(probe, config, detail)).collect()
+}
+
+/// The status of a probe that is not attached: because of `detail`, unless it is to stay off.
+fn missing(probe: &Probe, config: &ProbeConfig, detail: &str) -> ProbeStatus {
+    let (state, detail) = if config.disabled.iter().any(|name| name == probe.name) {
+        (
+            probe_status::State::Disabled,
+            "disabled by the configuration",
+        )
+    } else {
+        (probe_status::State::Missing, detail)
+    };
+    ProbeStatus {
+        name: probe.name.to_owned(),
+        state: state.into(),
+        hook: String::new(),
+        detail: detail.to_owned(),
+        without: probe.without.to_owned(),
+    }
 }
 
 /// Kernels before 5.11 count maps against this limit. Where it cannot be raised, later ones do not mind.
@@ -285,15 +288,21 @@ mod tests {
 
     #[test]
     fn says_why_when_nothing_was_loaded() {
-        let probes = all_missing(&LoadError::NoObject.to_string());
+        let off = Family::Oom.probe().name;
+        let config = ProbeConfig {
+            disabled: vec![off.to_owned()],
+            ..ProbeConfig::default()
+        };
+        let probes = all_missing(&config, &LoadError::NoObject.to_string());
         assert_eq!(probes.len(), Family::ALL.len());
         for probe in probes {
-            assert_eq!(probe.state(), probe_status::State::Missing);
-            assert!(
-                probe.detail.contains("cargo xtask build-ebpf"),
-                "{}",
-                probe.detail
-            );
+            let (state, why) = if probe.name == off {
+                (probe_status::State::Disabled, "configuration")
+            } else {
+                (probe_status::State::Missing, "cargo xtask build-ebpf")
+            };
+            assert_eq!(probe.state(), state, "{}", probe.name);
+            assert!(probe.detail.contains(why), "{}", probe.detail);
         }
     }
 }
