@@ -57,15 +57,18 @@ pub(crate) fn build(options: Options) -> anyhow::Result<()> {
     };
     let candidates = toolchain::discover();
     let chosen = toolchain::choose(&candidates).chosen;
-    match (previous.filter(current), chosen) {
-        (Some(previous), Some(chosen)) if previous.toolchain != chosen.to_string() => {}
-        // Without a toolchain the object that is there is as good as one can get.
-        (Some(previous), _) => {
+    if let Some(previous) = previous.filter(current) {
+        let still_holds = match chosen {
+            Some(chosen) => previous.toolchain == chosen.to_string(),
+            // Without a toolchain the object that is there is as good as one can get; only a
+            // toolchain that was asked for by name must not be absent silently.
+            None => !toolchain::is_explicit(),
+        };
+        if still_holds {
             let text = format_args!("kernel programs: up to date ({})", previous.toolchain);
             output::progress(text);
             return Ok(());
         }
-        (None, _) => {}
     }
 
     let toolchain = toolchain::ensure(&candidates, options.may_install)?;

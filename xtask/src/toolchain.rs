@@ -181,6 +181,11 @@ fn missing_linker(wanted: LlvmVersion, linkers: &[Linker]) -> String {
     format!("a bpf-linker on LLVM {wanted}; {found}")
 }
 
+/// Tells whether the toolchain was asked for by name.
+pub(crate) fn is_explicit() -> bool {
+    std::env::var_os(TOOLCHAIN_VARIABLE).is_some()
+}
+
 /// Returns a toolchain that can build the kernel programs, installing what is missing if allowed.
 ///
 /// # Errors
@@ -192,7 +197,7 @@ pub(crate) fn ensure(candidates: &Candidates, may_install: bool) -> anyhow::Resu
         report(&toolchain, &choice.rejected);
         return Ok(toolchain);
     }
-    if !may_install || std::env::var_os(TOOLCHAIN_VARIABLE).is_some() {
+    if !may_install || is_explicit() {
         bail!("{}", explain(&choice.rejected));
     }
     install::missing(candidates).with_context(|| explain(&choice.rejected))?;

@@ -158,14 +158,14 @@ fn probe_lines(status: &Value) -> Vec<String> {
             .unwrap_or_default()
             .to_owned()
     };
-    let attached = |probe: &&Value| text(probe, "state").to_lowercase().ends_with("attached");
+    let attached = |probe: &&Value| text(probe, "state") == "attached";
     let count = probes.iter().filter(attached).count();
     let mut lines = vec![format!("{count}/{} attached", probes.len())];
     for probe in probes.iter().filter(|probe| !attached(probe)) {
         lines.push(format!(
             "{} missing: {}",
             text(probe, "name"),
-            text(probe, "detail")
+            text(probe, "why")
         ));
     }
     lines
@@ -193,8 +193,8 @@ mod tests {
     fn counts_attached_probes_and_explains_the_others() {
         let status = json!({"probes": [
             {"name": "oom", "state": "attached"},
-            {"name": "exec", "state": "STATE_ATTACHED"},
-            {"name": "exit", "state": "missing", "detail": "refused by the kernel"},
+            {"name": "exec", "state": "attached"},
+            {"name": "exit", "state": "missing", "why": "refused by the kernel"},
         ]});
         assert_eq!(
             probe_lines(&status),
