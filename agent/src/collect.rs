@@ -38,7 +38,7 @@ use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
 
 /// Time between two readings of the bulk lane, and between two watermarks. Each tick wakes the process, which is
 /// most of what an idle agent costs; the lane's ring holds what some 5,000 executions a second leave in between.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two readings of the clocks.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// Bulk records read in one go, more than the ring holds: a storm of executions must not keep the urgent lane

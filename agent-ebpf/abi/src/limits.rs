@@ -23,5 +23,5 @@ pub const SIGNAL_ORIGINS: u32 = 4096;
 /// Room for about 370 OOM kills with the exits they cause, should the agent not be scheduled for a while.
 pub const URGENT_RING_BYTES: u32 = 1024 * 1024;
 
-/// Room for about 1,200 executions between two polls.
-pub const BULK_RING_BYTES: u32 = 512 * 1024;
+/// Room for about 2,400 executions between two polls.
+pub const BULK_RING_BYTES: u32 = 1024 * 1024;
