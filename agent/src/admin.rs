@@ -166,6 +166,7 @@ impl From<v1::ProbeStatus> for ProbeLine {
                 probe_status::State::Attached => "attached",
                 probe_status::State::Missing => "missing",
                 probe_status::State::Disabled => "disabled",
+                probe_status::State::OnDemand => "on-demand",
             },
             name: probe.name,
             hook: probe.hook,

@@ -71,6 +71,7 @@ impl Losses {
                 stage: *stage,
                 reason: reason.clone(),
                 count: *count,
+                ..v1::Loss::default()
             })
             .collect()
     }

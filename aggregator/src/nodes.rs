@@ -249,6 +249,7 @@ fn probe(status: &v1::ProbeStatus) -> Probe {
         v1::probe_status::State::Attached => "attached",
         v1::probe_status::State::Missing => "missing",
         v1::probe_status::State::Disabled => "disabled",
+        v1::probe_status::State::OnDemand => "on-demand",
         v1::probe_status::State::Unspecified => "unknown",
     };
     Probe {
@@ -305,6 +306,7 @@ mod tests {
             stage: stage.into(),
             reason: reason.into(),
             count,
+            ..v1::Loss::default()
         }
     }
 

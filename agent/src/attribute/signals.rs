@@ -55,6 +55,7 @@ impl Attributor {
             code,
             signal,
             core_dumped: exit.wait_status & 0x80 != 0,
+            ..v1::ProcessExit::default()
         });
         signals.push(self.signal(ktime_ns, subject, body));
         signals
@@ -137,6 +138,7 @@ impl Attributor {
             sender_cgroup,
             fault_address: (origin.source == SignalSource::FAULT_AT_ADDRESS)
                 .then_some(origin.fault_address),
+            ..FatalSignal::default()
         }
     }
 

@@ -110,6 +110,7 @@ fn body(from: &v1::signal::Body) -> engine::SignalBody {
         },
         Body::FatalSignal(signal) => engine::SignalBody::FatalSignal(fatal_signal(signal)),
         Body::CoverageGap(gap) => coverage_gap(gap),
+        _ => engine::SignalBody::Unknown,
     }
 }
 

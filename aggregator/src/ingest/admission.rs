@@ -127,6 +127,7 @@ fn bounded(mut lost: Vec<v1::Loss>) -> Vec<v1::Loss> {
             stage: v1::loss::Stage::Unspecified.into(),
             reason: "other".to_owned(),
             count,
+            ..v1::Loss::default()
         });
     }
     lost
@@ -150,6 +151,7 @@ impl Admitted {
                 stage: v1::loss::Stage::Ingest.into(),
                 reason: reason.to_owned(),
                 count: 1,
+                ..v1::Loss::default()
             }),
         }
     }
@@ -298,6 +300,7 @@ mod tests {
                     stage: v1::loss::Stage::Queue.into(),
                     reason: "full".into(),
                     count: 2,
+                    ..v1::Loss::default()
                 };
                 length
             ],

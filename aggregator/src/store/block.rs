@@ -59,7 +59,7 @@ impl SignalKind {
             Some(Body::ProcessExec(_)) => Self::ProcessExec,
             Some(Body::FatalSignal(_)) => Self::FatalSignal,
             Some(Body::CoverageGap(_)) => Self::CoverageGap,
-            None => Self::Unknown,
+            _ => Self::Unknown,
         }
     }
 

@@ -145,6 +145,7 @@ async fn a_hole_ends_the_stream_and_names_the_expected_sequence() {
             stage: v1::loss::Stage::Spool.into(),
             reason: "spool_full".into(),
             count: 1,
+            ..v1::Loss::default()
         }],
         ..batch(7, 3, 3..4)
     };

@@ -63,7 +63,7 @@ fn make_spellable(signal: &mut v1::Signal) {
             keep_valid(&mut gap.start);
             keep_valid(&mut gap.end);
         }
-        Some(Body::ProcessExit(_) | Body::ProcessExec(_)) | None => {}
+        _ => {}
     }
 }
 
