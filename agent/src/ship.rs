@@ -175,6 +175,7 @@ mod tests {
             stage: Stage::Queue as i32,
             reason: "full".into(),
             count: 3,
+            ..v1::Loss::default()
         };
         for one in [signal(), Observed::Loss(loss.clone()), signal()] {
             sender.send(one).await.unwrap();

@@ -96,6 +96,7 @@ mod tests {
             stage: Stage::RingBuffer as i32,
             reason: "bulk_lane".into(),
             count: 2,
+            ..v1::Loss::default()
         };
         batcher.lose(&loss);
         batcher.lose(&loss);

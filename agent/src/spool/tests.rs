@@ -429,6 +429,7 @@ fn what_is_added_to_a_batch_is_part_of_the_bound() {
         stage: Stage::Queue as i32,
         reason: format!("{n:040}"),
         count: u64::MAX,
+        ..v1::Loss::default()
     });
     bench.spool.append(v1::SignalBatch {
         lost: lost.collect(),
