@@ -10,6 +10,8 @@ pub mod procfs;
 mod rate_limit;
 mod recent_processes;
 mod ring_buffer;
+mod source;
+mod sources;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -35,6 +37,7 @@ use probe_log::ProbeLog;
 use rate_limit::RateLimit;
 use recent_processes::RecentProcesses;
 use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
+use source::Scheduled;
 
 /// Time between two readings of the bulk lane, and between two watermarks. Each tick wakes the process, which is
 /// most of what an idle agent costs; the lane's ring holds what some 5,000 executions a second leave in between.
@@ -96,6 +99,8 @@ struct Rest {
     oom_episodes: OomEpisodes,
     losses: Losses,
     probe_log: ProbeLog,
+    sources: Vec<Scheduled>,
+    statuses: Vec<v1::ProbeStatus>,
     _ebpf: Ebpf,
 }
 
@@ -116,6 +121,7 @@ impl Collector {
     pub fn try_new(mut ebpf: Ebpf, cgroups: CgroupFs) -> Result<Self, CollectorError> {
         let cgroups = Arc::new(cgroups);
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
+        let sources = sources::open(&mut ebpf);
         let rest = Rest {
             bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
             lost: LossCounters::open(&mut ebpf)?,
@@ -128,9 +134,16 @@ impl Collector {
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
             probe_log: ProbeLog::open(&mut ebpf),
+            sources: sources.scheduled,
+            statuses: sources.statuses,
             _ebpf: ebpf,
         };
         Ok(Self { urgent, rest })
+    }
+
+    /// Returns how the sources that read files fare.
+    pub fn statuses(&self) -> &[v1::ProbeStatus] {
+        &self.rest.statuses
     }
 
     /// Hands on what it reads to `out` until `shutdown`, then what is there at that moment.
@@ -187,6 +200,7 @@ impl Rest {
         let began = jiff::Timestamp::now();
         let emptied_urgent = self.drain_urgent(urgent, out).await;
         let emptied = self.drain_bulk(out) && emptied_urgent;
+        self.read_sources(out);
         let counted = self.count_lost();
         out.report(&mut self.losses);
         self.probe_log.flush();
@@ -226,6 +240,14 @@ impl Rest {
             }
         }
         false
+    }
+
+    fn read_sources(&mut self, out: &Out) {
+        for source in &mut self.sources {
+            for signal in source.read_if_due(&mut self.attributor, &mut self.losses) {
+                out.send_or_drop(signal, &mut self.losses);
+            }
+        }
     }
 
     fn keep_decoded(&mut self, decoded: Result<Record, DecodeError>) -> Option<Record> {

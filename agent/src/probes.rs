@@ -135,7 +135,7 @@ impl Default for ProbeConfig {
 /// What came of [`load`].
 #[derive(Debug)]
 pub struct Loaded {
-    /// One for each probe, in the order of [`Family::ALL`].
+    /// One for each probe, in the order of [`Family::ALL`], then one for each source that reads files.
     pub probes: Vec<ProbeStatus>,
     /// Reads what the probes record; keeps them attached. `None` when nothing could be loaded.
     pub collector: Option<Collector>,
@@ -199,11 +199,12 @@ fn try_load(
         .override_global(names::LAYOUT, &kernel.layout, true)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    let probes = Family::ALL
+    let probes: Vec<_> = Family::ALL
         .iter()
         .map(|family| status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref()))
         .collect();
     let collector = Collector::try_new(ebpf, cgroups).map_err(LoadError::Collector)?;
+    let probes = [probes, collector.statuses().to_vec()].concat();
     Ok((probes, collector))
 }
 

@@ -25,6 +25,23 @@ impl Offset {
     }
 }
 
+/// Declares a struct of offsets, each of them absent until the agent fills it in.
+macro_rules! offsets {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: Offset,)+
+        }
+
+        impl $name {
+            /// Of a kernel of which nothing is known.
+            pub const ABSENT: Self = Self { $($field: Offset::ABSENT,)+ };
+        }
+    };
+}
+
 /// Everything the programs need to know of this kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +60,8 @@ pub struct KernelLayout {
     pub binprm_filename: Offset,
     /// Fields of the records that plain tracepoints are given.
     pub tracepoint: TracepointLayout,
+    /// Size of an element of `pid.numbers`, in bytes.
+    pub pid_number_size: u32,
     /// 1 when `mark_victim` is given the task, 0 when it is given a pid.
     pub mark_victim_has_task: u32,
     /// 1 when `sched_process_exit` is told whether the group is dead.
@@ -51,183 +70,128 @@ pub struct KernelLayout {
     pub identity_hierarchy: u32,
 }
 
-/// Fields of `struct task_struct`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TaskLayout {
-    pub cgroups: Offset,
-    pub comm: Offset,
-    pub exit_code: Offset,
-    pub group_leader: Offset,
-    pub mm: Offset,
-    pub pid: Offset,
-    pub real_parent: Offset,
-    pub signal: Offset,
-    pub start_time: Offset,
-    pub tgid: Offset,
+offsets! {
+    /// Fields of `struct task_struct`.
+    TaskLayout {
+        cgroups,
+        comm,
+        exit_code,
+        group_leader,
+        mm,
+        pid,
+        real_parent,
+        signal,
+        start_time,
+        tgid,
+    }
 }
 
-/// What the threads of a process share.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ProcessLayout {
-    /// `signal_struct.flags`
-    pub flags: Offset,
-    /// `signal_struct.group_exit_code`
-    pub group_exit_code: Offset,
-    /// `signal_struct.live`, the threads left
-    pub live: Offset,
-    /// `signal_struct.oom_score_adj`
-    pub oom_score_adj: Offset,
-    /// `signal_struct.pids[PIDTYPE_TGID]`
-    pub tgid_pid: Offset,
-    /// `pid.level`
-    pub pid_level: Offset,
-    /// `pid.numbers[0].nr`
-    pub pid_number: Offset,
-    /// Size of an element of `pid.numbers`.
-    pub pid_number_size: u32,
+offsets! {
+    /// What the threads of a process share.
+    ProcessLayout {
+        /// `signal_struct.flags`
+        flags,
+        /// `signal_struct.group_exit_code`
+        group_exit_code,
+        /// `signal_struct.live`, the threads left
+        live,
+        /// `signal_struct.oom_score_adj`
+        oom_score_adj,
+        /// `signal_struct.pids[PIDTYPE_TGID]`
+        tgid_pid,
+        /// `pid.level`
+        pid_level,
+        /// `pid.numbers[0].nr`
+        pid_number,
+    }
 }
 
-/// From a task to the names and ids of its cgroups.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct CgroupLayout {
-    /// `css_set.subsys[memory_cgrp_id]`
-    pub memory_css: Offset,
-    /// `css_set.dfl_cgrp`
-    pub unified: Offset,
-    /// `cgroup_subsys_state.cgroup`
-    pub css_cgroup: Offset,
-    /// `cgroup_subsys_state.parent`
-    pub css_parent: Offset,
-    /// `cgroup.kn`
-    pub node: Offset,
-    /// `cgroup.root`
-    pub root: Offset,
-    /// `cgroup_root.hierarchy_id`
-    pub hierarchy_id: Offset,
-    /// `kernfs_node.id`
-    pub node_id: Offset,
-    /// `kernfs_node.name`
-    pub node_name: Offset,
+offsets! {
+    /// From a task to the names and ids of its cgroups.
+    CgroupLayout {
+        /// `css_set.subsys[memory_cgrp_id]`
+        memory_css,
+        /// `css_set.dfl_cgrp`
+        unified,
+        /// `cgroup_subsys_state.cgroup`
+        css_cgroup,
+        /// `cgroup_subsys_state.parent`
+        css_parent,
+        /// `cgroup.kn`
+        node,
+        /// `cgroup.root`
+        root,
+        /// `cgroup_root.hierarchy_id`
+        hierarchy_id,
+        /// `kernfs_node.id`
+        node_id,
+        /// `kernfs_node.name`
+        node_name,
+    }
 }
 
-/// Counters of a process's memory (`mm_`, from `struct mm_struct`) and of a memory cgroup's (from its css).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(
-    missing_docs,
-    reason = "each field is the kernel's counter of that name"
-)]
-pub struct MemoryLayout {
-    pub mm_anon: Offset,
-    pub mm_file: Offset,
-    pub mm_shmem: Offset,
-    pub mm_swap: Offset,
-    pub usage: Offset,
-    pub max: Offset,
-    pub failcnt: Offset,
-    pub memsw_usage: Offset,
-    pub memsw_max: Offset,
-    pub oom_events: Offset,
-    pub oom_group: Offset,
+offsets! {
+    /// Counters of a process's memory (`mm_`, from `struct mm_struct`) and of a memory cgroup's (from its css).
+    #[expect(
+        missing_docs,
+        reason = "each field is the kernel's counter of that name"
+    )]
+    MemoryLayout {
+        mm_anon,
+        mm_file,
+        mm_shmem,
+        mm_swap,
+        usage,
+        max,
+        failcnt,
+        memsw_usage,
+        memsw_max,
+        oom_events,
+        oom_group,
+    }
 }
 
-/// Fields of `struct kernel_siginfo`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SignalLayout {
-    /// `si_code`
-    pub code: Offset,
-    /// `_sifields._sigfault._addr`
-    pub fault_address: Offset,
+offsets! {
+    /// Fields of `struct kernel_siginfo`.
+    SignalLayout {
+        /// `si_code`
+        code,
+        /// `_sifields._sigfault._addr`
+        fault_address,
+    }
 }
 
-/// Fields of the records that plain tracepoints are given.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct TracepointLayout {
-    pub mark_victim_pid: Offset,
-    pub sched_process_exec_filename: Offset,
-    pub signal_generate_sig: Offset,
-    pub signal_generate_code: Offset,
-    pub signal_generate_pid: Offset,
-    pub signal_generate_result: Offset,
-    pub cgroup_mkdir_root: Offset,
-    pub cgroup_mkdir_id: Offset,
-    pub cgroup_mkdir_path: Offset,
+offsets! {
+    /// Fields of the records that plain tracepoints are given.
+    TracepointLayout {
+        mark_victim_pid,
+        sched_process_exec_filename,
+        signal_generate_sig,
+        signal_generate_code,
+        signal_generate_pid,
+        signal_generate_result,
+        cgroup_mkdir_root,
+        cgroup_mkdir_id,
+        cgroup_mkdir_path,
+    }
 }
 
 impl KernelLayout {
     /// A kernel of which nothing is known.
     pub const UNKNOWN: Self = Self {
-        task: TaskLayout {
-            cgroups: Offset::ABSENT,
-            comm: Offset::ABSENT,
-            exit_code: Offset::ABSENT,
-            group_leader: Offset::ABSENT,
-            mm: Offset::ABSENT,
-            pid: Offset::ABSENT,
-            real_parent: Offset::ABSENT,
-            signal: Offset::ABSENT,
-            start_time: Offset::ABSENT,
-            tgid: Offset::ABSENT,
-        },
-        process: ProcessLayout {
-            flags: Offset::ABSENT,
-            group_exit_code: Offset::ABSENT,
-            live: Offset::ABSENT,
-            oom_score_adj: Offset::ABSENT,
-            tgid_pid: Offset::ABSENT,
-            pid_level: Offset::ABSENT,
-            pid_number: Offset::ABSENT,
-            pid_number_size: 0,
-        },
-        cgroup: CgroupLayout {
-            memory_css: Offset::ABSENT,
-            unified: Offset::ABSENT,
-            css_cgroup: Offset::ABSENT,
-            css_parent: Offset::ABSENT,
-            node: Offset::ABSENT,
-            root: Offset::ABSENT,
-            hierarchy_id: Offset::ABSENT,
-            node_id: Offset::ABSENT,
-            node_name: Offset::ABSENT,
-        },
-        memory: MemoryLayout {
-            mm_anon: Offset::ABSENT,
-            mm_file: Offset::ABSENT,
-            mm_shmem: Offset::ABSENT,
-            mm_swap: Offset::ABSENT,
-            usage: Offset::ABSENT,
-            max: Offset::ABSENT,
-            failcnt: Offset::ABSENT,
-            memsw_usage: Offset::ABSENT,
-            memsw_max: Offset::ABSENT,
-            oom_events: Offset::ABSENT,
-            oom_group: Offset::ABSENT,
-        },
-        signal: SignalLayout {
-            code: Offset::ABSENT,
-            fault_address: Offset::ABSENT,
-        },
+        task: TaskLayout::ABSENT,
+        process: ProcessLayout::ABSENT,
+        cgroup: CgroupLayout::ABSENT,
+        memory: MemoryLayout::ABSENT,
+        signal: SignalLayout::ABSENT,
         binprm_filename: Offset::ABSENT,
-        tracepoint: TracepointLayout {
-            mark_victim_pid: Offset::ABSENT,
-            sched_process_exec_filename: Offset::ABSENT,
-            signal_generate_sig: Offset::ABSENT,
-            signal_generate_code: Offset::ABSENT,
-            signal_generate_pid: Offset::ABSENT,
-            signal_generate_result: Offset::ABSENT,
-            cgroup_mkdir_root: Offset::ABSENT,
-            cgroup_mkdir_id: Offset::ABSENT,
-            cgroup_mkdir_path: Offset::ABSENT,
-        },
+        tracepoint: TracepointLayout::ABSENT,
+        pid_number_size: 0,
         mark_victim_has_task: 0,
         exit_has_group_dead: 0,
         identity_hierarchy: 0,
     };
 }
 
-const _: () = assert!(size_of::<KernelLayout>() == 4 * (10 + 8 + 9 + 11 + 2 + 1 + 9 + 3));
+/// Nothing but 32-bit words, so no padding.
+const _: () = assert!(align_of::<KernelLayout>() == 4);

@@ -160,7 +160,7 @@ impl TaskPtr {
         let Some(number) = layout(&LAYOUT.process.pid_number).get() else {
             return (0, 0);
         };
-        let element = u64::from(level) * u64::from(layout(&LAYOUT.process.pid_number_size));
+        let element = u64::from(level) * u64::from(layout(&LAYOUT.pid_number_size));
         (
             level,
             read_at(pid.wrapping_add(number as u64).wrapping_add(element)),

@@ -1,5 +1,9 @@
-//! The one table of what the programs read: each row a field of the layout, where kernels keep it (renames
+//! The tables of what the programs read: each row a field of the layout, where kernels keep it (renames
 //! included), and who cannot do without. Must not read anything itself.
+
+mod cgroup;
+mod memory;
+mod task;
 
 use inquest_agent_abi::{KernelLayout, Offset};
 
@@ -35,171 +39,13 @@ const ALL: &[Family] = &Family::ALL;
 const TASKS: &[Family] = &[Oom, Exit, Exec, Signal];
 const OPTIONAL: &[Family] = &[];
 
-/// A `struct mem_cgroup` starts with its css, so offsets from the one are offsets from the other.
-const TABLE: &[Row] = &[
-    row(|l| &mut l.task.cgroups, &["task_struct.cgroups"], TASKS),
-    row(|l| &mut l.task.comm, &["task_struct.comm"], OPTIONAL),
-    row(
-        |l| &mut l.task.exit_code,
-        &["task_struct.exit_code"],
-        &[Exit],
-    ),
-    row(
-        |l| &mut l.task.group_leader,
-        &["task_struct.group_leader"],
-        TASKS,
-    ),
-    row(|l| &mut l.task.mm, &["task_struct.mm"], OPTIONAL),
-    row(|l| &mut l.task.pid, &["task_struct.pid"], TASKS),
-    row(
-        |l| &mut l.task.real_parent,
-        &["task_struct.real_parent"],
-        OPTIONAL,
-    ),
-    row(|l| &mut l.task.signal, &["task_struct.signal"], TASKS),
-    row(
-        |l| &mut l.task.start_time,
-        &["task_struct.start_time"],
-        TASKS,
-    ),
-    row(|l| &mut l.task.tgid, &["task_struct.tgid"], TASKS),
-    row(
-        |l| &mut l.process.flags,
-        &["signal_struct.flags"],
-        &[Exit, Signal],
-    ),
-    row(
-        |l| &mut l.process.group_exit_code,
-        &["signal_struct.group_exit_code"],
-        &[Exit],
-    ),
-    row(|l| &mut l.process.live, &["signal_struct.live"], &[Exit]),
-    row(
-        |l| &mut l.process.oom_score_adj,
-        &["signal_struct.oom_score_adj"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.process.tgid_pid,
-        &["signal_struct.pids[PIDTYPE_TGID]"],
-        OPTIONAL,
-    ),
-    row(|l| &mut l.process.pid_level, &["pid.level"], OPTIONAL),
-    row(
-        |l| &mut l.process.pid_number,
-        &["pid.numbers[0].nr"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.cgroup.memory_css,
-        &["css_set.subsys[memory_cgrp_id]"],
-        TASKS,
-    ),
-    row(|l| &mut l.cgroup.unified, &["css_set.dfl_cgrp"], TASKS),
-    row(
-        |l| &mut l.cgroup.css_cgroup,
-        &["cgroup_subsys_state.cgroup"],
-        TASKS,
-    ),
-    row(
-        |l| &mut l.cgroup.css_parent,
-        &["cgroup_subsys_state.parent"],
-        &[Oom],
-    ),
-    row(|l| &mut l.cgroup.node, &["cgroup.kn"], ALL),
-    row(|l| &mut l.cgroup.root, &["cgroup.root"], ALL),
-    row(
-        |l| &mut l.cgroup.hierarchy_id,
-        &["cgroup_root.hierarchy_id"],
-        ALL,
-    ),
-    row(|l| &mut l.cgroup.node_id, &["kernfs_node.id"], ALL),
-    row(|l| &mut l.cgroup.node_name, &["kernfs_node.name"], &[Oom]),
-    // Counters over CPUs since 6.2, plain ones before.
-    row(
-        |l| &mut l.memory.mm_anon,
-        &[
-            "mm_struct.rss_stat[MM_ANONPAGES].count",
-            "mm_struct.rss_stat.count[MM_ANONPAGES]",
-        ],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.mm_file,
-        &[
-            "mm_struct.rss_stat[MM_FILEPAGES].count",
-            "mm_struct.rss_stat.count[MM_FILEPAGES]",
-        ],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.mm_shmem,
-        &[
-            "mm_struct.rss_stat[MM_SHMEMPAGES].count",
-            "mm_struct.rss_stat.count[MM_SHMEMPAGES]",
-        ],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.mm_swap,
-        &[
-            "mm_struct.rss_stat[MM_SWAPENTS].count",
-            "mm_struct.rss_stat.count[MM_SWAPENTS]",
-        ],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.usage,
-        &["mem_cgroup.memory.usage"],
-        &[Oom],
-    ),
-    row(|l| &mut l.memory.max, &["mem_cgroup.memory.max"], &[Oom]),
-    row(
-        |l| &mut l.memory.failcnt,
-        &["mem_cgroup.memory.failcnt"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.memsw_usage,
-        &["mem_cgroup.memsw.usage"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.memsw_max,
-        &["mem_cgroup.memsw.max"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.oom_events,
-        &["mem_cgroup.memory_events_local[MEMCG_OOM]"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.memory.oom_group,
-        &["mem_cgroup.oom_group"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.signal.code,
-        &["kernel_siginfo.si_code"],
-        &[Signal],
-    ),
-    row(
-        |l| &mut l.signal.fault_address,
-        &["kernel_siginfo._sifields._sigfault._addr"],
-        OPTIONAL,
-    ),
-    row(
-        |l| &mut l.binprm_filename,
-        &["linux_binprm.filename"],
-        &[Exec],
-    ),
-];
+/// One table for each part of the layout.
+const TABLES: &[&[Row]] = &[task::TABLE, cgroup::TABLE, memory::TABLE];
 
 /// Fills in `layout` from the kernel's type information; returns what it does not have.
 pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<MissingField> {
     let mut missing = Vec::new();
-    for row in TABLE {
+    for row in TABLES.iter().copied().flatten() {
         match first(btf, row.paths) {
             Ok(offset) => *(row.field)(layout) = Offset::new(offset),
             Err(error) => missing.push(MissingField {
@@ -210,7 +56,7 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
         }
     }
     match btf.element_size("pid.numbers") {
-        Ok(size) => layout.process.pid_number_size = size,
+        Ok(size) => layout.pid_number_size = size,
         // Without the size, no number but the first could be found.
         Err(_) => layout.process.pid_number = Offset::ABSENT,
     }
@@ -242,7 +88,7 @@ mod tests {
     #[test]
     fn each_row_fills_a_field_of_its_own() {
         let mut layout = KernelLayout::UNKNOWN;
-        for (number, row) in TABLE.iter().enumerate() {
+        for (number, row) in TABLES.iter().copied().flatten().enumerate() {
             let field = (row.field)(&mut layout);
             assert_eq!(*field, Offset::ABSENT, "{:?} shares its field", row.paths);
             *field = Offset::new(number as u32);
