@@ -4,6 +4,7 @@
 mod cgroup_cache;
 mod cgroup_path;
 mod oom_scope;
+mod sender_class;
 mod signals;
 
 use std::sync::Arc;

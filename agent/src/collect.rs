@@ -3,6 +3,7 @@
 
 pub mod cgroupfs;
 pub mod clock;
+mod exits;
 mod oom;
 mod pace;
 mod probe_log;
@@ -275,7 +276,7 @@ impl Rest {
             Record::ProcessExit(exit) => {
                 self.learn_first(&exit.cgroups, out);
                 if self.recent_exits.is_new(&exit.process) {
-                    self.attributor.exit_signals(&exit)
+                    exits::signals(&exit, &mut self.attributor)
                 } else {
                     Vec::new()
                 }
@@ -312,7 +313,7 @@ impl Rest {
                 if !self.recent_exits.is_new(&exit.process) {
                     Vec::new()
                 } else if self.exit_rate.admit(cgroup, exit.header.ktime_ns) {
-                    self.attributor.exit_signals(&exit)
+                    exits::signals(&exit, &mut self.attributor)
                 } else {
                     self.losses.add(Stage::RateLimit, "cgroup_exit_rate", 1);
                     Vec::new()

@@ -20,4 +20,4 @@ pub struct ProcessExit {
     pub origin: SignalOrigin,
 }
 
-const _: () = assert!(size_of::<ProcessExit>() == 192);
+const _: () = assert!(size_of::<ProcessExit>() == 200);

@@ -38,10 +38,14 @@ pub struct SignalOrigin {
     pub code: i32,
     /// 1 when the target was to end by it, or by an earlier one, right away.
     pub target_dying: u32,
+    /// The target's parent when it was raised; 0 when unknown.
+    pub target_parent_pid: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// Only with [`SignalSource::USER`].
     pub sender: Process,
     /// Only with [`SignalSource::USER`].
     pub sender_cgroups: CgroupIds,
 }
 
-const _: () = assert!(size_of::<SignalOrigin>() == 104);
+const _: () = assert!(size_of::<SignalOrigin>() == 112);

@@ -54,6 +54,13 @@ impl TaskPtr {
         read(self.leader(), &LAYOUT.task.start_time)
     }
 
+    /// Returns the process of its process's parent.
+    #[inline(always)]
+    pub(crate) fn parent_pid(self) -> u32 {
+        let parent: Address = read(self.leader(), &LAYOUT.task.real_parent);
+        read(parent, &LAYOUT.task.tgid)
+    }
+
     /// Returns whether its process is process 1 of a pid namespace below the first.
     #[inline(always)]
     pub(crate) fn is_container_init(self) -> bool {
@@ -70,13 +77,12 @@ impl TaskPtr {
     pub(crate) unsafe fn describe(self, to: *mut Process) {
         let leader = self.leader();
         let (level, namespace_pid) = self.namespace_pid();
-        let parent: Address = read(leader, &LAYOUT.task.real_parent);
         // SAFETY: as promised by the caller.
         unsafe {
             (*to).start_ktime_ns = self.start_ktime_ns();
             (*to).pid = self.pid();
             (*to).namespace_pid = namespace_pid;
-            (*to).parent_pid = read(parent, &LAYOUT.task.tgid);
+            (*to).parent_pid = self.parent_pid();
             (*to).container_init = u32::from(level > 0 && namespace_pid == 1);
             read_comm(leader, &raw mut (*to).comm);
         }

@@ -67,6 +67,7 @@ struct Raised {
 struct Target {
     pid: u32,
     start_ktime_ns: u64,
+    parent_pid: u32,
     dying: bool,
 }
 
@@ -105,6 +106,7 @@ pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
         Target {
             pid,
             start_ktime_ns: 0,
+            parent_pid: 0,
             dying: false,
         }
     };
@@ -167,6 +169,7 @@ impl Target {
         Self {
             pid: task.pid(),
             start_ktime_ns: task.start_ktime_ns(),
+            parent_pid: task.parent_pid(),
             dying: task.is_group_exiting(),
         }
     }
@@ -231,6 +234,8 @@ impl Raised {
             signal: self.signal,
             code: self.code,
             target_dying: u32::from(target.dying),
+            target_parent_pid: target.parent_pid,
+            reserved: 0,
             sender: Process {
                 start_ktime_ns: 0,
                 pid: 0,

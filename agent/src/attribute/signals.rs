@@ -5,13 +5,16 @@ use inquest_agent_abi::{
     MemoryCgroup, OomKill, ProcessExec, ProcessExit, ResidentPages, SignalOrigin, SignalSource,
 };
 use inquest_proto::v1::{
-    self, CgroupMemoryStat, FatalSignal, MemoryUsage, ProcessMemory, fatal_signal, oom_kill,
+    self, CgroupMemoryStat, FatalSignal, MemoryUsage, ProcessMemory,
+    fatal_signal::{self, SenderClass},
+    oom_kill,
     signal::Body,
 };
 
 use super::{
     Attributor, OomScope,
     oom_scope::{Chain, Counter, Level, OomEpisodes, oom_scope},
+    sender_class::{Party, sender_class},
     subject_of, wire_process,
 };
 use crate::{collect::procfs::Leftover, decode};
@@ -35,14 +38,19 @@ pub struct OomReadings {
 
 impl Attributor {
     /// Returns what came of the last thread's end: where the signal that ended it came from, if that is known,
-    /// then the exit itself.
-    pub fn exit_signals(&mut self, exit: &ProcessExit) -> Vec<v1::Signal> {
+    /// then the exit itself. `sender_program` names the file that the signal's sender runs, as far as it can be told.
+    pub fn exit_signals(
+        &mut self,
+        exit: &ProcessExit,
+        sender_program: Option<&str>,
+    ) -> Vec<v1::Signal> {
         let ktime_ns = exit.header.ktime_ns;
         let subject = self.subject(&exit.process, &exit.cgroups, ktime_ns);
         let signal = exit.wait_status & 0x7f;
         let mut signals = Vec::with_capacity(2);
         if signal != 0 && exit.origin.source != SignalSource::UNKNOWN {
-            let fatal = self.fatal_signal(&exit.origin, ktime_ns);
+            let mut fatal = self.fatal_signal(&exit.origin, ktime_ns);
+            fatal.set_sender_class(class(&fatal, &exit.origin, &subject, sender_program));
             let body = Body::FatalSignal(fatal);
             signals.push(self.signal(exit.origin.ktime_ns, subject.clone(), body));
         }
@@ -151,6 +159,32 @@ impl Attributor {
             ..v1::Signal::default()
         }
     }
+}
+
+/// Returns what the sender of `fatal` is to `subject`; a fault has no sender.
+fn class(
+    fatal: &FatalSignal,
+    origin: &SignalOrigin,
+    subject: &v1::Subject,
+    sender_program: Option<&str>,
+) -> SenderClass {
+    let (Some(sender), Some(process)) = (&fatal.sender, &subject.process) else {
+        return if fatal.origin() == fatal_signal::Origin::Kernel {
+            SenderClass::Kernel
+        } else {
+            SenderClass::Unspecified
+        };
+    };
+    let parent_pid = match origin.target_parent_pid {
+        0 => process.parent_pid,
+        known => known,
+    };
+    sender_class(
+        &Party::new(sender, fatal.sender_cgroup.as_ref()),
+        &Party::new(process, subject.cgroup.as_ref()),
+        parent_pid,
+        sender_program.unwrap_or(&sender.comm),
+    )
 }
 
 /// Decides what ran out of memory, and remembers it for the next victim of the same OOM.
@@ -286,6 +320,8 @@ mod tests {
             signal: 11,
             code: 1,
             target_dying: 0,
+            target_parent_pid: 0,
+            reserved: 0,
             sender: process(77),
             sender_cgroups: CgroupIds {
                 memory: 4,
@@ -321,7 +357,7 @@ mod tests {
             (9, 0, 9, false),
             (0x8b, 0, 11, true),
         ] {
-            let signals = attributor().exit_signals(&exit(status, SignalSource::UNKNOWN));
+            let signals = attributor().exit_signals(&exit(status, SignalSource::UNKNOWN), None);
             assert_eq!(signals.len(), 1, "an unknown origin is not told");
             let body = exit_body(&signals[0]);
             assert_eq!(
@@ -350,7 +386,7 @@ mod tests {
             ),
         ];
         for (source, (expected, has_sender, address)) in cases {
-            let signals = attributor().exit_signals(&exit(11, source));
+            let signals = attributor().exit_signals(&exit(11, source), None);
             let [fatal, exit] = signals.as_slice() else {
                 panic!("{signals:?}")
             };
@@ -371,7 +407,7 @@ mod tests {
 
     #[test]
     fn tells_no_origin_of_a_plain_exit() {
-        let signals = attributor().exit_signals(&exit(1 << 8, SignalSource::USER));
+        let signals = attributor().exit_signals(&exit(1 << 8, SignalSource::USER), None);
         assert_eq!(signals.len(), 1);
     }
 

@@ -70,6 +70,17 @@ pub fn leftover(pid: u32, hierarchy: u32) -> Option<Leftover> {
     })
 }
 
+/// Returns the name of the file that process `pid` runs, `None` when it has ended or is not called `comm` any more.
+pub fn program(pid: u32, name: &str) -> Option<String> {
+    if comm(pid)? != name {
+        return None;
+    }
+    let file = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let file = file.file_name()?.to_string_lossy();
+    // An upgrade replaces the file of a daemon that runs on.
+    Some(file.trim_end_matches(" (deleted)").to_owned())
+}
+
 fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
@@ -113,6 +124,17 @@ mod tests {
         let top = top_processes(&many, victim(1));
         assert_eq!(top.len(), MAX_TOP);
         assert_eq!(top.last().map(|process| process.pid), Some(u32::MAX));
+    }
+
+    #[test]
+    fn names_the_file_that_a_process_runs_unless_its_pid_is_anothers() {
+        let own = std::process::id();
+        let name = comm(own).unwrap();
+        let exe = std::env::current_exe().unwrap();
+        let expected = exe.file_name().and_then(|name| name.to_str());
+        assert_eq!(program(own, &name).as_deref(), expected);
+        assert_eq!(program(own, "another"), None);
+        assert_eq!(program(u32::MAX, &name), None);
     }
 
     #[test]
