@@ -3,6 +3,7 @@
 
 mod oom_storm;
 mod probes;
+mod senders;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,6 +16,10 @@ use crate::stack::Stack;
 use crate::victim::Launcher;
 
 pub use oom_storm::Storm;
+
+/// Names that a container runtime gives to cgroups, for tests of attribution.
+const POD_UID: &str = "0f5e2c1a-7b3d-4e8f-9a6b-1c2d3e4f5a6b";
+const CONTAINER_ID: &str = "3f9d1b7c5a2e4860b1d2c3f4a5968778695a4b3c2d1e0f1a2b3c4d5e6f708192";
 
 /// Where and how much.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -35,6 +40,7 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     let stage = Stage::new(stack.client.clone(), Launcher::own()?, &binaries.cli);
     oom_storm::prove(options.storm, &stage, &mut proof).await?;
     probes::prove(&stage, &mut proof).await?;
+    senders::prove(&stage, &mut proof).await?;
     stack.stop().await?;
     proof.finish(json)
 }
@@ -46,7 +52,8 @@ pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
         victims: 2,
     };
     oom_storm::prove(BRIEF, stage, proof).await?;
-    probes::prove(stage, proof).await
+    probes::prove(stage, proof).await?;
+    senders::prove(stage, proof).await
 }
 
 /// Every demo, judged but not shown.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use inquest_proto::v1::{self, fatal_signal::Origin, signal::Body};
 use tokio::time::{Instant, sleep};
 
+use super::{CONTAINER_ID, POD_UID};
 use crate::demo::Stage;
 use crate::proof::Proof;
 use crate::scratch::Scratch;
@@ -15,8 +16,6 @@ const SIGABRT: i32 = 6;
 const SIGNAL_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-const POD_UID: &str = "0f5e2c1a-7b3d-4e8f-9a6b-1c2d3e4f5a6b";
-const CONTAINER_ID: &str = "3f9d1b7c5a2e4860b1d2c3f4a5968778695a4b3c2d1e0f1a2b3c4d5e6f708192";
 
 pub(super) async fn prove(stage: &Stage, proof: &mut Proof) -> anyhow::Result<()> {
     super::prove_demos(stage, proof).await?;
@@ -109,7 +108,11 @@ async fn pod_and_container(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
 }
 
 /// Waits for the first signal of a kind about a process; none is an answer too.
-async fn find(stage: &Stage, kind: &str, pid: u32) -> anyhow::Result<Option<v1::Signal>> {
+pub(super) async fn find(
+    stage: &Stage,
+    kind: &str,
+    pid: u32,
+) -> anyhow::Result<Option<v1::Signal>> {
     let deadline = Instant::now() + SIGNAL_DEADLINE;
     let pid = pid.to_string();
     loop {
