@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use inquest_api::node::{Gap, Loss, Node, Probe};
+use inquest_api::node::{Cost, Gap, Loss, Node, Probe};
 use inquest_engine::model::{
     Inventory, NodeName, Signal, SignalBody, Timestamp, signal::GapReason,
 };
@@ -136,11 +136,17 @@ impl Nodes {
             node.cgroup_version = status.cgroup_version;
             node.probes = status.probes.iter().take(MAX_PROBES).map(probe).collect();
             node.spool_bytes = status.spool_bytes;
+            node.cost = status.cost.map(cost);
+            let mut total = Vec::new();
             for loss in &status.lost_total {
-                raise(&mut node.lost, loss, loss.count);
+                add(&mut total, loss);
+            }
+            for loss in &total {
+                raise(&mut node.lost, loss);
             }
             let untold = Node {
                 spool_bytes: node.spool_bytes,
+                cost: node.cost,
                 ..before
             };
             *node != untold
@@ -152,8 +158,8 @@ impl Nodes {
         let sums = self.entry(&session.node).tell(batch);
         self.change(session, now, |node| {
             let before = (node.lost.clone(), node.gaps.clone());
-            for (loss, sum) in sums {
-                raise(&mut node.lost, loss, sum);
+            for loss in &sums {
+                raise(&mut node.lost, loss);
             }
             for loss in batch.refused {
                 add(&mut node.lost, loss);
@@ -196,14 +202,13 @@ impl Nodes {
 }
 
 impl Entry {
-    /// Adds up what a batch says was lost; each kind with its sum. Of an older process it counts no more.
-    fn tell<'a>(&mut self, batch: &BatchFacts<'a>) -> Vec<(&'a v1::Loss, u64)> {
+    /// Adds up what a batch says was lost; what changed with its sum. Of an older process it counts no more.
+    fn tell(&mut self, batch: &BatchFacts<'_>) -> Vec<Loss> {
         if batch.start_id != self.start_id {
             return Vec::new();
         }
         let told = &mut self.told;
-        let sums = batch.lost.iter().map(|loss| Some((loss, add(told, loss)?)));
-        sums.flatten().collect()
+        batch.lost.iter().map(|loss| add(told, loss)).collect()
     }
 }
 
@@ -261,6 +266,19 @@ fn probe(status: &v1::ProbeStatus) -> Probe {
     }
 }
 
+/// Figures that are no numbers count as 0.
+fn cost(of: v1::AgentCost) -> Cost {
+    let figure = |value: f64| if value.is_finite() { value } else { 0.0 };
+    Cost {
+        kernel_millis: figure(of.kernel_millis),
+        user_millis: figure(of.user_millis),
+        budget_millis: figure(of.budget_millis),
+        memory_bytes: of.memory_bytes,
+        memory_max_bytes: of.memory_max_bytes,
+        syscalls_per_second: figure(of.syscalls_per_second),
+    }
+}
+
 /// Cuts a text to a sane length and drops what a terminal would obey.
 fn clean(text: &str) -> String {
     let (kept, _) = text.split_at(text.floor_char_boundary(MAX_TEXT_BYTES));
@@ -280,6 +298,7 @@ fn unknown_node(name: &str) -> Node {
         gaps: Vec::new(),
         lost: Vec::new(),
         spool_bytes: 0,
+        cost: None,
     }
 }
 
@@ -449,9 +468,10 @@ mod tests {
         nodes.reported(&session(1, 7), &status, NOW);
         let node = nodes.list().remove(0);
         assert_eq!(node.kernel_release.len(), MAX_TEXT_BYTES);
+        assert_eq!(node.lost_total(), 1000, "every loss is counted");
         assert_eq!(
             (node.probes.len(), node.lost.len()),
-            (MAX_PROBES, loss::MAX_LOSSES)
+            (MAX_PROBES, loss::MAX_LOSSES + 1)
         );
         assert_eq!(
             (node.probes[0].name.as_str(), node.probes[0].state.as_str()),

@@ -17,7 +17,7 @@ pub mod signals;
 mod streams;
 mod writer;
 
-pub use block::{MAX_SIGNAL_BYTES, SignalKind};
+pub use block::MAX_SIGNAL_BYTES;
 pub use reader::{ReadPool, Reading};
 pub use retention::Expired;
 pub use schema::SCHEMA_VERSION;

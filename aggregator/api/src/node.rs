@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 /// One node that has ever reported.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Node {
     pub name: String,
@@ -23,6 +23,26 @@ pub struct Node {
     pub gaps: Vec<Gap>,
     pub lost: Vec<Loss>,
     pub spool_bytes: u64,
+    /// What the agent costs its node; absent until it has told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// What an agent costs its node, over the last window of its cost governor.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// Thousandths of one CPU that its programs in the kernel take.
+    pub kernel_millis: f64,
+    /// Thousandths of one CPU that its process takes.
+    pub user_millis: f64,
+    /// What both together may take.
+    pub budget_millis: f64,
+    /// Resident memory and BPF maps.
+    pub memory_bytes: u64,
+    pub memory_max_bytes: u64,
+    /// System calls a second on the node; 0 while nothing counts them.
+    pub syscalls_per_second: f64,
 }
 
 /// One probe of a node's agent.
@@ -30,9 +50,9 @@ pub struct Node {
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
     pub name: String,
-    /// `attached`, `missing`, `disabled` or `unknown`.
+    /// `attached`, `missing`, `disabled`, `on-demand` (let go for its cost) or `unknown`.
     pub state: String,
-    /// `tp_btf`, `raw_tp` or `tracepoint`; empty when not attached.
+    /// `tp_btf`, `raw_tp`, `tracepoint`, `fexit` or `poll`; empty when not attached.
     pub hook: String,
     pub detail: String,
     /// What cannot be told without it.
@@ -49,11 +69,17 @@ pub struct Gap {
 }
 
 /// Records that were not kept, since the agent (or, for `ingest`, the aggregator's store) began.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Loss {
     pub stage: String,
     pub reason: String,
+    /// Kind of the signals that the records would have become; empty when not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Path of the cgroup that caused most of it; empty when not known or when it is many.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cgroup: String,
     pub count: u64,
 }
 
@@ -100,6 +126,11 @@ impl Probe {
     pub fn is_attached(&self) -> bool {
         self.state == "attached"
     }
+
+    /// Ready, but let go for its cost.
+    pub fn is_on_demand(&self) -> bool {
+        self.state == "on-demand"
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +143,7 @@ mod tests {
             stage: stage.to_owned(),
             reason: reason.to_owned(),
             count: 1,
+            ..Loss::default()
         };
         assert!(loss("rate_limit", "cgroup_exec_rate").is_of_bulk_lane());
         assert!(loss("ring_buffer", "bulk_lane").is_of_bulk_lane());

@@ -6,16 +6,20 @@ use inquest_proto::v1;
 
 use crate::time;
 
+mod bound;
+mod end;
+mod failure;
 mod json;
+mod kind;
+mod memory;
+mod network;
+mod node;
+mod resource;
+mod traffic;
 
+use bound::{known_text, text};
 pub use json::{from_json, to_json};
-
-/// Longest text kept from a signal, in bytes; longer ones are cut. A cgroup path is the longest honest one.
-const MAX_TEXT_BYTES: usize = 4096;
-/// Most memory-cgroup levels kept; the kernel side reports at most 12.
-const MAX_CHAIN: usize = 32;
-/// Most top processes kept; agents send at most 10.
-const MAX_PROCESSES: usize = 32;
+pub use kind::SignalKind;
 
 /// A signal that cannot be what it says.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -49,7 +53,7 @@ pub fn to_engine(signal: &v1::Signal, node: &NodeName) -> Result<engine::Signal,
         body: signal
             .body
             .as_ref()
-            .map_or(engine::SignalBody::Unknown, body),
+            .map_or(engine::SignalBody::Unknown, |of| body(of, observed_at)),
     })
 }
 
@@ -96,114 +100,74 @@ fn process(from: &v1::Process) -> engine::signal::Process {
     }
 }
 
-fn body(from: &v1::signal::Body) -> engine::SignalBody {
-    use v1::signal::Body;
+fn address(from: &v1::SocketAddress) -> engine::signal::SocketAddress {
+    engine::signal::SocketAddress {
+        address: text(&from.address),
+        port: from.port,
+    }
+}
+
+/// An address that a record may lack.
+fn some_address(from: Option<&v1::SocketAddress>) -> engine::signal::SocketAddress {
+    from.map(address).unwrap_or_default()
+}
+
+/// Where a window begins: with the observation when the signal does not tell or contradicts itself.
+fn window(start: Option<pbjson_types::Timestamp>, observed_at: Timestamp) -> Timestamp {
+    start
+        .and_then(|at| time::from_proto(at.seconds, at.nanos))
+        .map_or(observed_at, |start| start.min(observed_at))
+}
+
+fn body(from: &v1::signal::Body, observed_at: Timestamp) -> engine::SignalBody {
+    use engine::SignalBody as To;
+    use v1::signal::Body as From;
+    let since = |start: Option<pbjson_types::Timestamp>| window(start, observed_at);
     match from {
-        Body::OomKill(kill) => engine::SignalBody::OomKill(oom_kill(kill)),
-        Body::ProcessExit(exit) => engine::SignalBody::ProcessExit(engine::signal::ProcessExit {
-            code: exit.code,
-            signal: exit.signal,
-            core_dumped: exit.core_dumped,
-        }),
-        Body::ProcessExec(exec) => engine::SignalBody::ProcessExec {
-            filename: text(&exec.filename),
+        From::OomKill(of) => To::OomKill(memory::oom_kill(of)),
+        From::ProcessExit(of) => To::ProcessExit(end::process_exit(of)),
+        From::ProcessExec(of) => To::ProcessExec {
+            filename: text(&of.filename),
         },
-        Body::FatalSignal(signal) => engine::SignalBody::FatalSignal(fatal_signal(signal)),
-        Body::CoverageGap(gap) => coverage_gap(gap),
-        _ => engine::SignalBody::Unknown,
-    }
-}
-
-fn oom_kill(from: &v1::OomKill) -> engine::signal::OomKill {
-    use v1::oom_kill::Scope;
-    let chain: Vec<_> = from
-        .chain
-        .iter()
-        .take(MAX_CHAIN)
-        .map(memory_cgroup)
-        .collect();
-    let limiting = from
-        .limiting
-        .map(|index| index as usize)
-        .filter(|index| *index < chain.len());
-    engine::signal::OomKill {
-        scope: match from.scope() {
-            Scope::Memcg => engine::signal::OomScope::Memcg,
-            Scope::Global => engine::signal::OomScope::Global,
-            Scope::Unspecified => engine::signal::OomScope::Unknown,
+        From::FatalSignal(of) => To::FatalSignal(end::fatal_signal(of)),
+        From::CoverageGap(of) => coverage_gap(of),
+        From::SyscallFailures(of) => {
+            To::SyscallFailures(failure::syscall_failures(of, since(of.start)))
+        }
+        From::PacketDrops(of) => To::PacketDrops(network::packet_drops(of, since(of.start))),
+        From::TcpFlows(of) => To::TcpFlows(traffic::tcp_flows(of, since(of.start))),
+        From::ListenOverflow(of) => {
+            To::ListenOverflow(network::listen_overflow(of, since(of.start)))
+        }
+        From::SocketDrops(of) => To::SocketDrops(network::socket_drops(of, since(of.start))),
+        From::IcmpErrors(of) => To::IcmpErrors(network::icmp_errors(of, since(of.start))),
+        From::NeighborFailures(of) => {
+            To::NeighborFailures(network::neighbor_failures(of, since(of.start)))
+        }
+        From::DnsQueries(of) => To::DnsQueries(traffic::dns_queries(of, since(of.start))),
+        From::ConntrackUsage(of) => {
+            To::ConntrackUsage(network::conntrack_usage(*of, since(of.start)))
+        }
+        From::EphemeralPortUsage(of) => {
+            To::EphemeralPortUsage(network::ephemeral_port_usage(of, since(of.start)))
+        }
+        From::ResourceUsage(of) => {
+            To::ResourceUsage(Box::new(resource::resource_usage(of, since(of.start))))
+        }
+        From::FilesystemUsage(of) => {
+            To::FilesystemUsage(resource::filesystem_usage(of, since(of.start)))
+        }
+        From::BlockIo(of) => To::BlockIo(resource::block_io(of, since(of.start))),
+        From::WaitProfile(of) => To::WaitProfile(resource::wait_profile(of, since(of.start))),
+        From::Denials(of) => To::Denials(failure::denials(of, since(of.start))),
+        From::ExecFailure(of) => To::ExecFailure(failure::exec_failure(of)),
+        From::PidsLimitHit(of) => To::PidsLimitHit(failure::pids_limit_hit(of)),
+        From::ContainerStart(of) => To::ContainerStart(node::container_start(of)),
+        From::CgroupRemoved(of) => To::CgroupRemoved {
+            lifetime_ns: of.lifetime_ns,
         },
-        chain,
-        limiting,
-        victim_usage: from
-            .victim_usage
-            .as_ref()
-            .map(memory_usage)
-            .unwrap_or_default(),
-        oom_score_adj: from.oom_score_adj,
-        trigger: from.trigger.as_ref().map(process),
-        cgroup_stat: from.cgroup_stat.as_ref().map(cgroup_stat),
-        top_processes: from
-            .top_processes
-            .iter()
-            .take(MAX_PROCESSES)
-            .map(process_memory)
-            .collect(),
-    }
-}
-
-fn memory_cgroup(from: &v1::MemoryCgroup) -> engine::signal::MemoryCgroup {
-    engine::signal::MemoryCgroup {
-        id: from.id,
-        name: text(&from.name),
-        usage_bytes: from.usage_bytes,
-        max_bytes: from.max_bytes,
-        failcnt: from.failcnt,
-        oom_events: from.oom_events,
-        oom_group: from.oom_group,
-    }
-}
-
-fn memory_usage(from: &v1::MemoryUsage) -> engine::signal::MemoryUsage {
-    engine::signal::MemoryUsage {
-        anon_bytes: from.anon_bytes,
-        file_bytes: from.file_bytes,
-        shmem_bytes: from.shmem_bytes,
-        swap_bytes: from.swap_bytes,
-    }
-}
-
-fn cgroup_stat(from: &v1::CgroupMemoryStat) -> engine::signal::CgroupMemoryStat {
-    engine::signal::CgroupMemoryStat {
-        anon_bytes: from.anon_bytes,
-        file_bytes: from.file_bytes,
-        shmem_bytes: from.shmem_bytes,
-        kernel_bytes: from.kernel_bytes,
-        read_after_ns: from.read_after_ns,
-    }
-}
-
-fn process_memory(from: &v1::ProcessMemory) -> engine::signal::ProcessMemory {
-    engine::signal::ProcessMemory {
-        pid: from.pid,
-        comm: text(&from.comm),
-        rss_bytes: from.rss_bytes,
-    }
-}
-
-fn fatal_signal(from: &v1::FatalSignal) -> engine::signal::FatalSignal {
-    use v1::fatal_signal::Origin;
-    engine::signal::FatalSignal {
-        signal: from.signal,
-        code: from.code,
-        origin: match from.origin() {
-            Origin::Kernel => engine::signal::SignalOrigin::Kernel,
-            Origin::User => engine::signal::SignalOrigin::User,
-            Origin::Fault => engine::signal::SignalOrigin::Fault,
-            Origin::Unspecified => engine::signal::SignalOrigin::Unknown,
-        },
-        sender: from.sender.as_ref().map(process),
-        sender_cgroup: from.sender_cgroup.as_ref().map(cgroup),
-        fault_address: from.fault_address,
+        From::NodeEvent(of) => To::NodeEvent(node::node_event(of)),
+        From::DaemonExit(of) => To::DaemonExit(node::daemon_exit(*of)),
     }
 }
 
@@ -225,17 +189,6 @@ fn coverage_gap(from: &v1::CoverageGap) -> engine::SignalBody {
             Reason::Unspecified => engine::signal::GapReason::Unknown,
         },
     }
-}
-
-fn known_text(from: &str) -> Option<String> {
-    (!from.is_empty()).then(|| text(from))
-}
-
-/// Cuts at a character boundary and drops control characters, which a terminal would obey.
-fn text(from: &str) -> String {
-    let end = from.floor_char_boundary(MAX_TEXT_BYTES);
-    let (kept, _) = from.split_at(end);
-    kept.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]
@@ -308,13 +261,62 @@ mod tests {
     }
 
     #[test]
-    fn removes_what_a_terminal_would_obey_and_bounds_length() {
-        let cleaned = text("a\u{1b}[31mred\nb");
-        assert_eq!(cleaned, "a[31mredb");
-        assert!(text(&"ä".repeat(MAX_TEXT_BYTES)).len() <= MAX_TEXT_BYTES);
+    fn a_window_never_ends_before_it_begins() {
+        let at = |seconds| Wire { seconds, nanos: 0 };
+        for (start, expected) in [(Some(at(3)), 3), (Some(at(9)), 7), (None, 7)] {
+            let now = Timestamp::from_nanos(7_000_000_000);
+            assert_eq!(
+                window(start, now).as_nanos(),
+                expected * 1_000_000_000,
+                "{start:?}"
+            );
+        }
+    }
+
+    /// A signal of every kind whose fields are all absent.
+    fn bare_bodies() -> Vec<v1::Signal> {
+        use prost::Message as _;
+        (10_u32..64)
+            .filter_map(|number| {
+                let mut bytes = Vec::new();
+                prost::encoding::bytes::encode(number, &Vec::new(), &mut bytes);
+                let read = v1::Signal::decode(bytes.as_slice()).unwrap();
+                read.body.map(|body| signal(Some(body)))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reads_every_kind_that_the_contract_has() {
+        let signals = bare_bodies();
+        assert_eq!(signals.len(), SignalKind::ALL.len() - 1);
+        for signal in signals {
+            let kind = SignalKind::of(&signal);
+            let read = to_engine(&signal, &node()).unwrap();
+            // A gap without times cannot be what it says.
+            assert_eq!(
+                read.body == engine::SignalBody::Unknown,
+                kind == SignalKind::CoverageGap,
+                "{}",
+                kind.name()
+            );
+        }
     }
 
     proptest! {
+        #[test]
+        fn never_panics_on_any_body_that_decodes(
+            number in 10_u32..40,
+            inner in proptest::collection::vec(any::<u8>(), 0..96),
+        ) {
+            use prost::Message as _;
+            let mut bytes = Vec::new();
+            prost::encoding::bytes::encode(number, &inner, &mut bytes);
+            if let Ok(wire) = v1::Signal::decode(bytes.as_slice()) {
+                prop_assert!(to_engine(&signal(wire.body), &node()).is_ok());
+            }
+        }
+
         #[test]
         fn never_panics_on_any_bytes_that_decode(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
             use prost::Message as _;

@@ -13,7 +13,7 @@ pub(crate) use self::incident::{
     IncidentCommand, IncidentListArgs, IncidentShowArgs, IncidentState,
 };
 pub(crate) use self::output::{ColorWhen, ExitCodeArgs, Format, OutputArgs};
-pub(crate) use self::signal::{SignalCommand, SignalKind, SignalListArgs};
+pub(crate) use self::signal::{SignalCommand, SignalListArgs};
 
 mod bundle;
 mod duration;

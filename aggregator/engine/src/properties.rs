@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::config::{MAX_ALIASES, MAX_EVIDENCE, MAX_HISTORY};
-use crate::model::signal::{GapReason, MemoryCgroup, OomKill, OomScope, Process, SignalOrigin};
+use crate::model::signal::{GapReason, MemoryCgroup, OomKill, OomScope, Process, SenderClass, SignalOrigin};
 use crate::model::{Incident, Inventory, NodeCoverage, Signal, SignalBody, Timestamp};
 use crate::testing::checks::rests_on_facts;
 use crate::testing::{Actor, at_ms, full_sight, inventory, seeing_all};
@@ -325,6 +325,7 @@ fn wild_body() -> impl Strategy<Value = SignalBody> {
             origin,
             sender,
             sender_cgroup: None,
+            sender_class: SenderClass::Unknown,
             fault_address,
         })
     });
@@ -333,6 +334,7 @@ fn wild_body() -> impl Strategy<Value = SignalBody> {
             code,
             signal: signal % 40,
             core_dumped,
+            ..crate::model::signal::ProcessExit::default()
         })
     });
     prop_oneof![kill, fatal, exit, Just(SignalBody::Unknown)]

@@ -4,7 +4,7 @@ pub(crate) mod checks;
 
 use crate::model::signal::{
     Cgroup, CgroupMemoryStat, Container, FatalSignal, MemoryCgroup, MemoryUsage, OomKill, OomScope,
-    Process, ProcessExit, ProcessMemory, Runtime, SignalOrigin,
+    Process, ProcessExit, ProcessMemory, Runtime, SenderClass, SignalOrigin,
 };
 use crate::model::{
     Incident, Inventory, NodeCoverage, NodeName, Signal, SignalBody, SignalId, Subject, Timestamp,
@@ -126,9 +126,8 @@ impl Actor {
 
     pub(crate) fn exit(&self, id: &str, at: Timestamp, signal: u32) -> Signal {
         let exit = ProcessExit {
-            code: 0,
             signal,
-            core_dumped: false,
+            ..ProcessExit::default()
         };
         self.signal(id, at, SignalBody::ProcessExit(exit))
     }
@@ -228,6 +227,7 @@ impl Actor {
             origin,
             sender: sender.map(|sender| sender.process.clone()),
             sender_cgroup: sender.map(|sender| sender.cgroup.clone()),
+            sender_class: SenderClass::Unknown,
             fault_address: None,
         };
         self.signal(id, at, SignalBody::FatalSignal(fatal))

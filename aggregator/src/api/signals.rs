@@ -3,7 +3,11 @@
 use std::fmt::Display;
 
 use axum::{Json, extract::State};
-use inquest_api::{List, signal::to_json, time::Time};
+use inquest_api::{
+    List,
+    signal::{SignalKind, to_json},
+    time::Time,
+};
 use inquest_engine::model::Timestamp;
 use inquest_proto::v1;
 use serde::Deserialize;
@@ -20,10 +24,7 @@ use crate::{
     config::units,
     error_code::ErrorCode,
     pipeline::Revision,
-    store::{
-        SignalKind,
-        signals::{From, SignalQuery, list},
-    },
+    store::signals::{From, SignalQuery, list},
 };
 
 /// Query parameters of the list.

@@ -2,10 +2,17 @@
 //! tells of it, and hold a bounded number of reasons.
 
 use inquest_api::node::Loss;
+use inquest_api::signal::SignalKind;
 use inquest_proto::v1;
 
-/// Most kinds of loss kept per node; the closed list has fewer.
-pub(super) const MAX_LOSSES: usize = 64;
+use super::clean;
+
+/// Most losses told apart per node: the closed list of reasons with the kinds and cgroups that a storm
+/// of the usual sort names. Beyond it each stage has one count for all others.
+pub(super) const MAX_LOSSES: usize = 256;
+
+/// The reason of what cannot be told apart.
+const OTHER: &str = "other";
 
 /// The stage whose losses are the aggregator's own and outlive an agent process.
 pub(super) const INGEST: &str = "ingest";
@@ -23,43 +30,60 @@ pub fn stage_word(loss: &v1::Loss) -> &'static str {
     }
 }
 
-/// Adds to the count of one stage and reason; the sum, or nothing when it is one kind too many.
-pub(super) fn add(losses: &mut Vec<Loss>, loss: &v1::Loss) -> Option<u64> {
-    let count = counter(losses, loss)?;
-    *count = count.saturating_add(loss.count);
-    Some(*count)
+/// Adds to the count of one loss; gives it with its sum.
+pub(super) fn add(losses: &mut Vec<Loss>, loss: &v1::Loss) -> Loss {
+    let known = entry(losses, &read(loss));
+    known.count = known.count.saturating_add(loss.count);
+    known.clone()
 }
 
-/// Brings the count of the stage and reason of `kind` to a total, never down.
-pub(super) fn raise(losses: &mut Vec<Loss>, kind: &v1::Loss, total: u64) {
-    if let Some(count) = counter(losses, kind) {
-        *count = (*count).max(total);
+/// Brings the count of one loss to a total, never down.
+pub(super) fn raise(losses: &mut Vec<Loss>, total: &Loss) {
+    let known = entry(losses, total);
+    known.count = known.count.max(total.count);
+}
+
+fn read(loss: &v1::Loss) -> Loss {
+    Loss {
+        stage: stage_word(loss).to_owned(),
+        reason: reason_word(&loss.reason),
+        kind: SignalKind::parse(&loss.kind).map_or(String::new(), |kind| kind.name().to_owned()),
+        cgroup: clean(&loss.cgroup),
+        count: 0,
     }
 }
 
-fn counter<'a>(losses: &'a mut Vec<Loss>, loss: &v1::Loss) -> Option<&'a mut u64> {
-    let (stage, reason) = (stage_word(loss), reason_word(&loss.reason));
-    let known = losses
-        .iter()
-        .position(|known| known.stage == stage && known.reason == reason);
-    let index = match known {
-        Some(index) => index,
-        None if losses.len() < MAX_LOSSES => {
-            losses.push(Loss {
-                stage: stage.to_owned(),
-                reason,
-                count: 0,
-            });
-            losses.len() - 1
-        }
-        None => return None,
+/// The place where a loss is counted: its own, and when there are too many one for all others of its
+/// stage, so that none goes uncounted.
+fn entry<'a>(losses: &'a mut Vec<Loss>, loss: &Loss) -> &'a mut Loss {
+    let others = Loss {
+        reason: OTHER.to_owned(),
+        kind: String::new(),
+        cgroup: String::new(),
+        ..loss.clone()
     };
-    losses.get_mut(index).map(|loss| &mut loss.count)
+    let is_full = losses.len() >= MAX_LOSSES;
+    let index = place(losses, loss)
+        .or_else(|| is_full.then(|| place(losses, &others)).flatten())
+        .unwrap_or_else(|| {
+            let new = if is_full { others } else { loss.clone() };
+            losses.push(Loss { count: 0, ..new });
+            losses.len() - 1
+        });
+    &mut losses[index]
+}
+
+fn place(losses: &[Loss], loss: &Loss) -> Option<usize> {
+    let is_same = |known: &Loss| {
+        (&known.stage, &known.reason, &known.kind, &known.cgroup)
+            == (&loss.stage, &loss.reason, &loss.kind, &loss.cgroup)
+    };
+    losses.iter().position(is_same)
 }
 
 /// A reason if it is a word of the form that the protocol asks for, else `other`.
 fn reason_word(reason: &str) -> String {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let good = !reason.is_empty() && reason.len() <= 64 && reason.bytes().all(is_word);
-    if good { reason } else { "other" }.to_owned()
+    if good { reason } else { OTHER }.to_owned()
 }

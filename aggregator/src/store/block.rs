@@ -3,9 +3,9 @@
 use std::io::{self, Read as _, Write as _};
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
-use inquest_api::time;
+use inquest_api::{signal::SignalKind, time};
 use inquest_engine::model::Timestamp;
-use inquest_proto::v1::{self, signal::Body};
+use inquest_proto::v1;
 use prost::Message as _;
 
 use super::CommitError;
@@ -19,53 +19,15 @@ pub const MAX_SIGNAL_BYTES: usize = 64 << 10;
 /// What a decoder takes before it calls a block damaged: a full block plus one signal and its lengths.
 const MAX_DECODED_BYTES: u64 = (MAX_BLOCK_BYTES + MAX_SIGNAL_BYTES + MAX_BLOCK_SIGNALS * 10) as u64;
 
-/// What a signal speaks of, as one bit of a block's mask.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SignalKind {
-    Unknown = 0,
-    OomKill = 1,
-    ProcessExit = 2,
-    ProcessExec = 3,
-    FatalSignal = 4,
-    CoverageGap = 5,
+/// The bit of a signal's kind in a block's mask.
+pub(super) const fn kind_bit(kind: SignalKind) -> i64 {
+    1 << kind as u8
 }
 
-impl SignalKind {
-    const NAMED: [(Self, &str); 6] = [
-        (Self::OomKill, "oom_kill"),
-        (Self::ProcessExit, "process_exit"),
-        (Self::ProcessExec, "process_exec"),
-        (Self::FatalSignal, "fatal_signal"),
-        (Self::CoverageGap, "coverage_gap"),
-        (Self::Unknown, "unknown"),
-    ];
-
-    /// Reads a kind by its name in `signal.proto`.
-    pub fn parse(word: &str) -> Option<Self> {
-        let named = Self::NAMED.iter().find(|(_, name)| *name == word);
-        named.map(|(kind, _)| *kind)
-    }
-
-    /// Every name that `parse` takes.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        Self::NAMED.iter().map(|(_, name)| *name)
-    }
-
-    /// The kind of one signal.
-    pub fn of(signal: &v1::Signal) -> Self {
-        match signal.body {
-            Some(Body::OomKill(_)) => Self::OomKill,
-            Some(Body::ProcessExit(_)) => Self::ProcessExit,
-            Some(Body::ProcessExec(_)) => Self::ProcessExec,
-            Some(Body::FatalSignal(_)) => Self::FatalSignal,
-            Some(Body::CoverageGap(_)) => Self::CoverageGap,
-            _ => Self::Unknown,
-        }
-    }
-
-    pub(super) const fn bit(self) -> i64 {
-        1 << self as u8
-    }
+/// The bits of the blocks that may hold a kind: one that was not known when a block was written is
+/// in it as unknown.
+pub(super) const fn kind_mask(kind: SignalKind) -> i64 {
+    kind_bit(kind) | kind_bit(SignalKind::Unknown)
 }
 
 /// The bit of a node's name in a block's mask; two names may share one. FNV-1a, because what is on
@@ -122,7 +84,7 @@ impl Block {
             let at = time::observed_at(signal).unwrap_or_default();
             block.min_observed_at = block.min_observed_at.min(at);
             block.max_observed_at = block.max_observed_at.max(at);
-            block.kinds |= SignalKind::of(signal).bit();
+            block.kinds |= kind_bit(SignalKind::of(signal));
             block.nodes |= node_bit(&signal.node);
         }
         block.payload = encoder.finish()?;
@@ -226,16 +188,8 @@ mod tests {
         let block = Block::encode(&[signal(9, 1), signal(4, 1)]).unwrap();
         assert_eq!(block.min_observed_at.as_nanos(), 4_000_000_000);
         assert_eq!(block.max_observed_at.as_nanos(), 9_000_000_000);
-        assert_eq!(block.kinds, SignalKind::Unknown.bit());
+        assert_eq!(block.kinds, kind_bit(SignalKind::Unknown));
         assert_eq!(block.nodes, node_bit("n0") | node_bit("n1"));
-    }
-
-    #[test]
-    fn every_kind_is_found_by_its_name() {
-        for name in SignalKind::names() {
-            assert!(SignalKind::parse(name).is_some(), "{name}");
-        }
-        assert_eq!(SignalKind::parse("oomkill"), None);
     }
 
     #[test]

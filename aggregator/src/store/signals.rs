@@ -1,5 +1,6 @@
 //! Stored signals, searched block by block. Must decode a bounded number of blocks for one answer.
 
+use inquest_api::signal::SignalKind;
 use inquest_api::time;
 use inquest_engine::model::Timestamp;
 use inquest_proto::v1;
@@ -7,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tracing::error;
 
 use super::{
-    CommitError, ReadError, SignalKind,
+    CommitError, ReadError,
     block::{self, Block},
     column,
 };
@@ -169,7 +170,7 @@ pub fn list(connection: &Connection, query: &SignalQuery) -> Result<SignalPage, 
         begin,
         query.since.map_or(i64::MIN, column),
         query.until.map_or(i64::MAX, column),
-        query.kind.map_or(everything, SignalKind::bit),
+        query.kind.map_or(everything, block::kind_mask),
         query.node.as_deref().map_or(everything, block::node_bit),
         MAX_BLOCKS_PER_READ,
     ])?;

@@ -1,6 +1,8 @@
 //! The arguments of `inquest signal`. Must only parse.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use inquest_api::signal::SignalKind;
 
 use super::duration::{self, Moment};
 use super::output::OutputArgs;
@@ -19,7 +21,7 @@ pub(crate) struct SignalListArgs {
     #[arg(short, long, conflicts_with_all = ["until", "limit"])]
     pub follow: bool,
     /// Only signals of this kind
-    #[arg(long)]
+    #[arg(long, value_name = "KIND", value_parser = kind())]
     pub kind: Option<SignalKind>,
     /// Only signals of this node
     #[arg(long, value_name = "NAME")]
@@ -43,13 +45,8 @@ pub(crate) struct SignalListArgs {
     pub output: OutputArgs,
 }
 
-/// The kinds of signals.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum SignalKind {
-    OomKill,
-    ProcessExit,
-    ProcessExec,
-    FatalSignal,
-    CoverageGap,
+/// The kinds as the aggregator names them.
+fn kind() -> impl TypedValueParser<Value = SignalKind> {
+    PossibleValuesParser::new(SignalKind::names())
+        .try_map(|word| SignalKind::parse(&word).ok_or("it is no kind of signal"))
 }

@@ -1,7 +1,7 @@
 //! `inquest node list`. Must show what agents report, not what it means.
 
 use inquest_api::List;
-use inquest_api::node::Node;
+use inquest_api::node::{Cost, Node, Probe};
 
 use super::Outcome;
 use crate::age;
@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::table::{Column, Table, column, wide};
 use crate::output::{Output, Page, View, text};
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     column("NAME"),
     column("STATUS"),
     column("PROBES"),
@@ -20,6 +20,8 @@ const COLUMNS: [Column; 9] = [
     wide("KERNEL"),
     wide("CGROUP"),
     wide("SPOOLED"),
+    wide("CPU"),
+    wide("MEMORY"),
 ];
 
 impl View for List<Node> {
@@ -39,8 +41,7 @@ impl View for List<Node> {
     }
 }
 
-fn row(node: &Node, page: &Page) -> [String; 9] {
-    let attached = node.probes.iter().filter(|probe| probe.is_attached());
+fn row(node: &Node, page: &Page) -> [String; 11] {
     let status = if node.connected {
         "Connected"
     } else {
@@ -49,14 +50,38 @@ fn row(node: &Node, page: &Page) -> [String; 9] {
     [
         node.name.clone(),
         status.to_owned(),
-        format!("{}/{}", attached.count(), node.probes.len()),
+        probes(&node.probes),
         node.lost_total().to_string(),
         known(&node.agent_version),
         age::since(node.last_seen_at.0, page.now),
         known(&node.kernel_release),
         cgroup(node.cgroup_version).to_owned(),
         text::bytes(node.spool_bytes),
+        node.cost.map_or_else(|| known(""), cpu),
+        node.cost.map_or_else(|| known(""), memory),
     ]
+}
+
+/// How many watch of how many there are, and how many wait for the cost governor.
+fn probes(probes: &[Probe]) -> String {
+    let attached = probes.iter().filter(|probe| probe.is_attached()).count();
+    let waiting = probes.iter().filter(|probe| probe.is_on_demand()).count();
+    let all = probes.len();
+    match waiting {
+        0 => format!("{attached}/{all}"),
+        waiting => format!("{attached}/{all} ({waiting} on-demand)"),
+    }
+}
+
+/// Thousandths of one CPU, as Kubernetes writes them, of what the agent may take.
+fn cpu(cost: Cost) -> String {
+    let spent = cost.kernel_millis + cost.user_millis;
+    format!("{spent:.1}m of {:.0}m", cost.budget_millis)
+}
+
+fn memory(cost: Cost) -> String {
+    let (used, limit) = (cost.memory_bytes, cost.memory_max_bytes);
+    format!("{} of {}", text::bytes(used), text::bytes(limit))
 }
 
 fn known(text: &str) -> String {

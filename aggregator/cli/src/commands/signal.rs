@@ -7,7 +7,7 @@ use serde_json::Value;
 use self::pages::Pages;
 use self::row::COLUMNS;
 use super::Outcome;
-use crate::args::{SignalKind, SignalListArgs};
+use crate::args::SignalListArgs;
 use crate::client::Client;
 use crate::failure::Exit;
 use crate::output::table::{Column, Table};
@@ -75,7 +75,7 @@ pub(crate) async fn list(client: &Client, args: &SignalListArgs, output: &Output
 fn filters(args: &SignalListArgs, now: jiff::Timestamp) -> Vec<(&'static str, String)> {
     let moment = |moment: crate::args::Moment| moment.resolve(now).to_string();
     let filters = [
-        ("kind", args.kind.map(|kind| word(kind).to_owned())),
+        ("kind", args.kind.map(|kind| kind.name().to_owned())),
         ("node", args.node.clone()),
         ("cgroup", args.cgroup.clone()),
         ("pid", args.pid.map(|pid| pid.to_string())),
@@ -86,15 +86,4 @@ fn filters(args: &SignalListArgs, now: jiff::Timestamp) -> Vec<(&'static str, St
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))
         .collect()
-}
-
-/// The kind as REST spells it: the name of its field in `signal.proto`.
-const fn word(kind: SignalKind) -> &'static str {
-    match kind {
-        SignalKind::OomKill => "oom_kill",
-        SignalKind::ProcessExit => "process_exit",
-        SignalKind::ProcessExec => "process_exec",
-        SignalKind::FatalSignal => "fatal_signal",
-        SignalKind::CoverageGap => "coverage_gap",
-    }
 }

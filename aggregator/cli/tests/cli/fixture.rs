@@ -4,7 +4,7 @@
 use inquest_api::incident::{
     CauseChange, ChainLink, Entity, Evidence, Factor, Hypothesis, RootCause, RuledOut, Sentence,
 };
-use inquest_api::node::{Gap, Loss, Node, Probe};
+use inquest_api::node::{Cost, Gap, Loss, Node, Probe};
 use inquest_api::status::{AnalysisStatus, IncidentCounts, NodeCounts, Status, StoreStatus};
 use inquest_api::time::Time;
 use inquest_api::{API_VERSION, Analysis, AnalysisState, Incident};
@@ -216,10 +216,19 @@ impl Fixture {
             probes: vec![
                 probe("mark_victim", "attached"),
                 probe("signal_deliver", "attached"),
+                probe("sys_exit", "on-demand"),
             ],
             gaps: Vec::new(),
             lost: Vec::new(),
             spool_bytes: 0,
+            cost: Some(Cost {
+                kernel_millis: 3.25,
+                user_millis: 1.0,
+                budget_millis: 20.0,
+                memory_bytes: 30 << 20,
+                memory_max_bytes: 96 << 20,
+                syscalls_per_second: 4000.0,
+            }),
         };
         let hurt = Node {
             name: "n2".into(),
@@ -239,8 +248,10 @@ impl Fixture {
                 stage: "spool".into(),
                 reason: "disk_full".into(),
                 count: 7,
+                ..Loss::default()
             }],
             spool_bytes: 5 << 20,
+            cost: None,
             ..healthy.clone()
         };
         [healthy, hurt]

@@ -188,7 +188,7 @@ fn is_telling(signal: &Signal) -> bool {
             true
         }
         SignalBody::ProcessExit(exit) => exit.signal != 0 || is_container_init(signal),
-        SignalBody::ProcessExec { .. } | SignalBody::Unknown => false,
+        _ => false,
     }
 }
 

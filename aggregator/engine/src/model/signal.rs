@@ -1,7 +1,33 @@
 //! Signals as the engine reads them; field meanings are those of `proto/inquest/v1/signal.proto`.
-//! Must not be serialized: the wire has its own types.
+//! Must not be serialized: the wire has its own types. Shares are held in thousandths, so that signals
+//! stay comparable.
 
 use super::{NodeName, Timestamp};
+
+mod denial;
+mod end;
+mod failure;
+mod lifecycle;
+mod memory;
+mod network;
+mod node;
+mod resource;
+mod traffic;
+mod wait;
+
+pub use denial::{Denial, DenialKind, Denials};
+pub use end::{FailedCall, FatalSignal, ProcessExit, SenderClass, SignalOrigin};
+pub use failure::{ExecFailure, PidsLimitHit, SyscallFailure, SyscallFailures};
+pub use lifecycle::ContainerStart;
+pub use memory::{CgroupMemoryStat, MemoryCgroup, MemoryUsage, OomKill, OomScope, ProcessMemory};
+pub use network::{
+    ConntrackUsage, EphemeralPortUsage, FullListener, IcmpError, IcmpErrors, ListenOverflow,
+    NeighborFailure, NeighborFailures, PacketDrop, PacketDrops, SocketDrops,
+};
+pub use node::{DaemonExit, DaemonRole, NodeEvent, NodeEventKind};
+pub use resource::{BlockIo, FilesystemUsage, Pressure, ResourceUsage};
+pub use traffic::{Direction, DnsQueries, DnsQuery, TcpFlow, TcpFlows};
+pub use wait::{WaitProfile, WaitShare, WaitState};
 
 /// Unique for ever, as the agent gave it.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -70,7 +96,8 @@ pub struct Process {
     pub parent_pid: u32,
 }
 
-/// What was observed.
+/// What was observed. Bodies with a `start` were counted or sampled over the window from there to
+/// the signal's `observed_at`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SignalBody {
     OomKill(OomKill),
@@ -84,102 +111,41 @@ pub enum SignalBody {
         end: Timestamp,
         reason: GapReason,
     },
+    SyscallFailures(SyscallFailures),
+    PacketDrops(PacketDrops),
+    TcpFlows(TcpFlows),
+    ListenOverflow(ListenOverflow),
+    SocketDrops(SocketDrops),
+    IcmpErrors(IcmpErrors),
+    NeighborFailures(NeighborFailures),
+    DnsQueries(DnsQueries),
+    ConntrackUsage(ConntrackUsage),
+    EphemeralPortUsage(EphemeralPortUsage),
+    /// Boxed: by far the largest, and the most frequent to be passed over.
+    ResourceUsage(Box<ResourceUsage>),
+    FilesystemUsage(FilesystemUsage),
+    BlockIo(BlockIo),
+    WaitProfile(WaitProfile),
+    Denials(Denials),
+    ExecFailure(ExecFailure),
+    PidsLimitHit(PidsLimitHit),
+    ContainerStart(ContainerStart),
+    CgroupRemoved {
+        /// 0 when its creation was not seen.
+        lifetime_ns: u64,
+    },
+    NodeEvent(NodeEvent),
+    DaemonExit(DaemonExit),
     /// A kind that this version does not know; kept and counted, never judged.
     Unknown,
 }
 
-/// Where the memory ran out.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OomScope {
-    Memcg,
-    Global,
-    Unknown,
-}
-
-/// The kernel's OOM killer chose and killed a process.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OomKill {
-    pub scope: OomScope,
-    /// From the victim's own memory cgroup up to the root.
-    pub chain: Vec<MemoryCgroup>,
-    /// Index in `chain` of the lowest level at its limit; always in range.
-    pub limiting: Option<usize>,
-    pub victim_usage: MemoryUsage,
-    pub oom_score_adj: i32,
-    pub trigger: Option<Process>,
-    pub cgroup_stat: Option<CgroupMemoryStat>,
-    /// Largest first.
-    pub top_processes: Vec<ProcessMemory>,
-}
-
-/// One level of the victim's memory-cgroup chain at the kill.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct MemoryCgroup {
-    pub id: u64,
-    pub name: String,
-    pub usage_bytes: u64,
-    /// Absent: no limit.
-    pub max_bytes: Option<u64>,
-    pub failcnt: u64,
-    pub oom_events: Option<u64>,
-    pub oom_group: bool,
-}
-
-/// What the victim itself held.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct MemoryUsage {
-    pub anon_bytes: u64,
-    pub file_bytes: u64,
-    pub shmem_bytes: u64,
-    pub swap_bytes: u64,
-}
-
-/// What the limiting cgroup held just after the kill.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct CgroupMemoryStat {
-    pub anon_bytes: u64,
-    pub file_bytes: u64,
-    pub shmem_bytes: u64,
-    pub kernel_bytes: u64,
-    pub read_after_ns: u64,
-}
-
-/// A process by its resident memory.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct ProcessMemory {
-    pub pid: u32,
-    pub comm: String,
-    pub rss_bytes: u64,
-}
-
-/// The last thread of a process ended.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ProcessExit {
-    pub code: u32,
-    /// 0 for none.
-    pub signal: u32,
-    pub core_dumped: bool,
-}
-
-/// Who sent a signal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SignalOrigin {
-    Kernel,
-    User,
-    Fault,
-    Unknown,
-}
-
-/// A signal that ended its target.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FatalSignal {
-    pub signal: u32,
-    /// `si_code` as in sigaction(2).
-    pub code: i32,
-    pub origin: SignalOrigin,
-    pub sender: Option<Process>,
-    pub sender_cgroup: Option<Cgroup>,
-    pub fault_address: Option<u64>,
+/// The end of a connection: an IPv4 or IPv6 address in text form, or the path of a unix socket.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SocketAddress {
+    pub address: String,
+    /// 0 for a unix socket, or when unknown.
+    pub port: u32,
 }
 
 /// Why an agent was not watching.

@@ -210,6 +210,7 @@ mod tests {
             gaps: Vec::new(),
             lost: Vec::new(),
             spool_bytes: 0,
+            cost: None,
         };
         let mut bundle = bundle(None, Vec::new());
         bundle.nodes = vec![node];

@@ -1,7 +1,7 @@
 //! The checks themselves: pure functions from what the aggregator told to verdicts. Must give a
 //! next step with every verdict that is not ok.
 
-use inquest_api::node::Node;
+use inquest_api::node::{Node, Probe};
 use inquest_api::status::{AnalysisStatus, Status};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -167,8 +167,13 @@ fn link(node: &Node, now: Timestamp) -> Vec<Check> {
 
 fn probes(node: &Node) -> Vec<Check> {
     let name = |probe: &str| format!("node/{}/{probe}", node.name);
-    let missing = node.probes.iter().filter(|probe| !probe.is_attached());
-    let missing: Vec<Check> = missing
+    let (on_demand, missing): (Vec<&Probe>, Vec<&Probe>) = node
+        .probes
+        .iter()
+        .filter(|probe| !probe.is_attached())
+        .partition(|probe| probe.is_on_demand());
+    let mut checks: Vec<Check> = missing
+        .into_iter()
         .map(|probe| {
             let why = match probe.detail.as_str() {
                 "" => probe.state.clone(),
@@ -182,15 +187,23 @@ fn probes(node: &Node) -> Vec<Check> {
             Check::not_ok(Verdict::Warn, name(&probe.name), detail, next)
         })
         .collect();
-    if !missing.is_empty() || node.probes.is_empty() {
-        return missing;
+    // Letting a probe go for its cost is what the agent is asked to do.
+    checks.extend(on_demand.iter().map(|probe| {
+        let detail = format!(
+            "on-demand ({}); until then cannot be told: {}",
+            probe.detail, probe.without
+        );
+        Check::ok(name(&probe.name), detail)
+    }));
+    if checks.is_empty() && !node.probes.is_empty() {
+        let detail = format!(
+            "all {} attached, kernel {}",
+            node.probes.len(),
+            node.kernel_release
+        );
+        checks.push(Check::ok(name("probes"), detail));
     }
-    let detail = format!(
-        "all {} attached, kernel {}",
-        node.probes.len(),
-        node.kernel_release
-    );
-    vec![Check::ok(name("probes"), detail)]
+    checks
 }
 
 fn losses(node: &Node) -> Option<Check> {
@@ -230,7 +243,7 @@ fn gaps(node: &Node, now: Timestamp) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
-    use inquest_api::node::{Gap, Loss, Probe};
+    use inquest_api::node::{Gap, Loss};
     use inquest_api::time::Time;
 
     use super::*;
@@ -293,6 +306,13 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_let_go_for_its_cost_is_no_warning() {
+        let mut node = node();
+        node.probes[0].state = "on-demand".into();
+        assert_eq!(verdicts(&of(&node)), [("node/n1/mark_victim", Verdict::Ok)]);
+    }
+
+    #[test]
     fn losses_gaps_spool_and_a_lost_connection_are_warnings() {
         let mut node = node();
         node.connected = false;
@@ -300,6 +320,7 @@ mod tests {
             stage: "spool".into(),
             reason: "disk_full".into(),
             count: 7,
+            ..Loss::default()
         }];
         node.gaps = vec![
             Gap {
