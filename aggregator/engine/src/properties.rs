@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::config::{MAX_ALIASES, MAX_EVIDENCE, MAX_HISTORY};
-use crate::model::signal::{GapReason, MemoryCgroup, OomKill, OomScope, Process, SenderClass, SignalOrigin};
+use crate::model::signal::{
+    GapReason, MemoryCgroup, OomKill, OomScope, Process, SenderClass, SignalOrigin,
+};
 use crate::model::{Incident, Inventory, NodeCoverage, Signal, SignalBody, Timestamp};
 use crate::testing::checks::rests_on_facts;
 use crate::testing::{Actor, at_ms, full_sight, inventory, seeing_all};

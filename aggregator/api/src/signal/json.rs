@@ -18,12 +18,18 @@ const ENUMS: [(&[&str], IsKnown); 10] = [
         known::<v1::container::Runtime>,
     ),
     (&["oom_kill", "scope"], known::<v1::oom_kill::Scope>),
-    (&["fatal_signal", "origin"], known::<v1::fatal_signal::Origin>),
+    (
+        &["fatal_signal", "origin"],
+        known::<v1::fatal_signal::Origin>,
+    ),
     (
         &["fatal_signal", "sender_class"],
         known::<v1::fatal_signal::SenderClass>,
     ),
-    (&["coverage_gap", "reason"], known::<v1::coverage_gap::Reason>),
+    (
+        &["coverage_gap", "reason"],
+        known::<v1::coverage_gap::Reason>,
+    ),
     (
         &["tcp_flows", "flows", "direction"],
         known::<v1::tcp_flow::Direction>,

@@ -197,10 +197,10 @@ impl Fixture {
             name: name.into(),
             state: state.into(),
             hook: if state == "attached" { "tp_btf" } else { "" }.into(),
-            detail: if state == "attached" {
-                ""
-            } else {
-                "the kernel has no such hook"
+            detail: match state {
+                "attached" => "",
+                "on-demand" => "over the budget",
+                _ => "the kernel has no such hook",
             }
             .into(),
             without: "who sent a deadly signal".into(),

@@ -273,6 +273,7 @@ mod tests {
             gaps: Vec::new(),
             lost: Vec::new(),
             spool_bytes: 0,
+            cost: None,
         }
     }
 

@@ -76,7 +76,7 @@ fn known(kind: SignalKind, signal: &Signal) -> [String; 7] {
     [
         clock(signal.observed_at),
         signal.node.0.clone(),
-        kind.name().to_owned(),
+        kind_word(kind).to_owned(),
         subject.process.as_ref().map(process).unwrap_or_default(),
         describe(&signal.body),
         cgroup
@@ -84,6 +84,14 @@ fn known(kind: SignalKind, signal: &Signal) -> [String; 7] {
             .unwrap_or_default(),
         signal.id.0.clone(),
     ]
+}
+
+/// The kind as `--kind` takes it.
+const fn kind_word(kind: SignalKind) -> &'static str {
+    match kind {
+        SignalKind::Unknown => "<unknown>",
+        kind => kind.name(),
+    }
 }
 
 fn clock(at: Timestamp) -> String {
@@ -313,7 +321,7 @@ mod tests {
             (
                 json!({"dnsQueries": {"resolver": {"address": "10.0.0.10", "port": 53}, "total": "4",
                     "nxdomain": "4", "queries": [{"name": "db.shop", "type": "A", "count": "4"}]}}),
-                "4 queries to 10.0.0.10:53, 4 NXDOMAIN; db.shop A",
+                "4 queries to 10.0.0.10:53, 4 NXDOMAIN, db.shop A",
             ),
         ];
         for (body, expected) in cases {

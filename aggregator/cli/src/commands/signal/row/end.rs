@@ -68,7 +68,7 @@ pub(super) fn fatal_signal(signal: &FatalSignal) -> String {
         (SignalOrigin::Kernel, ..) => format!("{name} from the kernel"),
         (SignalOrigin::User, Some(sender), _) => {
             format!("{name} from {}{class}", process(sender))
-        },
+        }
         (SignalOrigin::Fault, _, Some(address)) => format!("{name}, fault at {address:#x}"),
         (SignalOrigin::Fault, ..) => format!("{name}, a fault"),
         _ => format!("{name} from an unknown sender"),

@@ -52,5 +52,8 @@ pub(super) fn pids_limit_hit(of: &PidsLimitHit) -> String {
     }
     let limiting = of.limiting.as_ref().and_then(|cgroup| cgroup.path.as_ref());
     let limiting = limiting.map_or("an unknown cgroup", String::as_str);
-    format!("{forks} failed: {limiting} is at {} of {} tasks", of.current, of.max)
+    format!(
+        "{forks} failed: {limiting} is at {} of {} tasks",
+        of.current, of.max
+    )
 }

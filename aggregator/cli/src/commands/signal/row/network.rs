@@ -64,14 +64,20 @@ pub(super) fn listen_overflow(of: &ListenOverflow) -> String {
     let at = at.map_or(String::new(), |listener| {
         let owner = listener.owner.as_ref().map(process).unwrap_or_default();
         let local = address(&listener.local);
-        format!(" at {local} {owner} ({} of {} wait)", listener.queued, listener.max)
+        format!(
+            " at {local} {owner} ({} of {} wait)",
+            listener.queued, listener.max
+        )
     });
     format!("{connections} found the accept queue full{at}")
 }
 
 pub(super) fn socket_drops(of: &SocketDrops) -> String {
     let datagrams = text::count(of.count, "datagram");
-    format!("{datagrams} found the receive buffer of {} full", address(&of.local))
+    format!(
+        "{datagrams} found the receive buffer of {} full",
+        address(&of.local)
+    )
 }
 
 pub(super) fn icmp_errors(of: &IcmpErrors) -> String {
@@ -80,7 +86,11 @@ pub(super) fn icmp_errors(of: &IcmpErrors) -> String {
         |error| error.count,
         |error| {
             let to = address(&error.destination);
-            format!("{} for {to}, {}", error.meaning, text::count(error.count, "time"))
+            format!(
+                "{} for {to}, {}",
+                error.meaning,
+                text::count(error.count, "time")
+            )
         },
     )
 }
@@ -89,7 +99,12 @@ pub(super) fn neighbor_failures(of: &NeighborFailures) -> String {
     most(
         &of.failures,
         |failure| failure.count,
-        |failure| format!("nobody answered for {} on {}", failure.address, failure.interface),
+        |failure| {
+            format!(
+                "nobody answered for {} on {}",
+                failure.address, failure.interface
+            )
+        },
     )
 }
 
@@ -98,30 +113,34 @@ pub(super) fn dns_queries(of: &DnsQueries) -> String {
         1 => "1 query".to_owned(),
         total => format!("{total} queries"),
     };
+    let mut parts = vec![format!("{queries} to {}", address(&of.resolver))];
     let outcomes = [
         (of.nxdomain, "NXDOMAIN"),
         (of.timed_out, "without answer"),
         (of.search_amplified, "by search domains"),
     ];
-    let outcomes: String = outcomes
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!(", {count} {what}"))
-        .collect();
+    let outcomes = outcomes.into_iter().filter(|(count, _)| *count > 0);
+    parts.extend(outcomes.map(|(count, what)| format!("{count} {what}")));
     let name = of.queries.iter().max_by_key(|query| query.count);
-    let name = name.map_or(String::new(), |query| format!("; {} {}", query.name, query.kind));
-    format!("{queries} to {}{outcomes}{name}", address(&of.resolver))
+    parts.extend(name.map(|query| format!("{} {}", query.name, query.kind)));
+    parts.join(", ")
 }
 
 pub(super) fn conntrack_usage(of: ConntrackUsage) -> String {
     let lost = of.insert_failed.saturating_add(of.drop);
-    format!("{} of {} connections tracked, {lost} refused", of.entries, of.max)
+    format!(
+        "{} of {} connections tracked, {lost} refused",
+        of.entries, of.max
+    )
 }
 
 pub(super) fn ephemeral_port_usage(of: &EphemeralPortUsage) -> String {
     let range = format!("ports {}-{}", of.first_port, of.last_port);
     let failed = of.exhausted;
-    format!("{} sockets on {range}, {} in TIME_WAIT, {failed} found no port", of.in_use, of.time_wait)
+    format!(
+        "{} sockets on {range}, {} in TIME_WAIT, {failed} found no port",
+        of.in_use, of.time_wait
+    )
 }
 
 /// Connections that came to nothing.

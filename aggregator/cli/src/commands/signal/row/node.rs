@@ -10,7 +10,10 @@ use crate::output::text;
 pub(super) fn container_start(of: &ContainerStart) -> String {
     let again = match of.earlier_starts {
         0 => String::new(),
-        earlier => format!(", after {}", text::count(u64::from(earlier), "earlier start")),
+        earlier => format!(
+            ", after {}",
+            text::count(u64::from(earlier), "earlier start")
+        ),
     };
     format!("started with {}{again}", of.filename)
 }
@@ -35,7 +38,10 @@ pub(super) fn node_event(of: &NodeEvent) -> String {
         NodeEventKind::NicReset => "network card reset",
         NodeEventKind::ClockStep => {
             let sign = if of.step_ns < 0 { "back" } else { "forwards" };
-            return format!("the clock stepped {sign} by {}", millis(of.step_ns.unsigned_abs()));
+            return format!(
+                "the clock stepped {sign} by {}",
+                millis(of.step_ns.unsigned_abs())
+            );
         }
         NodeEventKind::ConntrackFull => "connection tracking is full",
         NodeEventKind::KernelLog | NodeEventKind::Unknown => "kernel log",

@@ -18,12 +18,14 @@ pub(super) fn resource_usage(of: &ResourceUsage) -> String {
     let parts = [
         of_limit(of.memory_bytes, of.memory_max_bytes, text::bytes)
             .map(|memory| format!("memory {memory}")),
-        of.cpu_usage_ns.map(|nanos| format!("CPU {}", millis(nanos))),
+        of.cpu_usage_ns
+            .map(|nanos| format!("CPU {}", millis(nanos))),
         throttled.map(|periods| format!("throttled in {}", text::count(periods, "period"))),
         of.run_queue_delay_ns
             .filter(|nanos| *nanos > 0)
             .map(|nanos| format!("waited {} for a CPU", millis(nanos))),
-        of_limit(of.pids, of.pids_max, |count| count.to_string()).map(|pids| format!("tasks {pids}")),
+        of_limit(of.pids, of.pids_max, |count| count.to_string())
+            .map(|pids| format!("tasks {pids}")),
         of_limit(of.open_files, of.open_files_max, |count| count.to_string())
             .map(|files| format!("open files {files}")),
     ];
@@ -32,23 +34,28 @@ pub(super) fn resource_usage(of: &ResourceUsage) -> String {
 }
 
 pub(super) fn filesystem_usage(of: &FilesystemUsage) -> String {
-    let free = text::bytes(of.available_bytes);
-    let size = text::bytes(of.size_bytes);
-    let mut line = format!("{}: {free} of {size} free", of.mount_point);
+    let (free, size) = (text::bytes(of.available_bytes), text::bytes(of.size_bytes));
+    let mut parts = vec![format!("{}: {free} of {size} free", of.mount_point)];
     if of.inodes > 0 {
-        line.push_str(&format!(", {} of {} inodes free", of.inodes_free, of.inodes));
+        parts.push(format!("{} of {} inodes free", of.inodes_free, of.inodes));
     }
-    if of.read_only {
-        line.push_str(if of.became_read_only { ", became read-only" } else { ", read-only" });
+    match (of.read_only, of.became_read_only) {
+        (true, true) => parts.push("became read-only".to_owned()),
+        (true, false) => parts.push("read-only".to_owned()),
+        (false, _) => {}
     }
     if of.failed_writes > 0 {
-        line.push_str(&format!(", {} failed", text::count(of.failed_writes, "write")));
+        parts.push(format!("{} failed", text::count(of.failed_writes, "write")));
     }
-    line
+    parts.join(", ")
 }
 
 pub(super) fn block_io(of: &BlockIo) -> String {
-    let name = if of.device_name.is_empty() { &of.device } else { &of.device_name };
+    let name = if of.device_name.is_empty() {
+        &of.device
+    } else {
+        &of.device_name
+    };
     let mean = millis(of.latency_sum_ns.checked_div(of.requests).unwrap_or(0));
     let worst = millis(of.latency_max_ns);
     let requests = text::count(of.requests, "request");
@@ -74,6 +81,9 @@ fn wait_share(of: &WaitShare) -> String {
         WaitState::Other | WaitState::Unknown => "in another state",
     };
     let percent = f64::from(of.permille) / 10.0;
-    let peer = of.peer.as_ref().map(|peer| format!(" of {}", address(peer)));
+    let peer = of
+        .peer
+        .as_ref()
+        .map(|peer| format!(" of {}", address(peer)));
     format!("{percent:.0} % {state}{}", peer.unwrap_or_default())
 }
