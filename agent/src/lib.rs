@@ -11,6 +11,7 @@ pub mod loss;
 pub mod metrics;
 pub mod probes;
 pub mod run;
+pub mod self_test;
 pub mod ship;
 pub mod spool;
 pub mod state_dir;

@@ -317,13 +317,14 @@ async fn in_time<T>(
 }
 
 /// The two signals that end an agent.
-struct Stop {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn listen() -> anyhow::Result<Self> {
+    /// Takes both over from now on.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("failed to listen for signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -331,7 +332,8 @@ impl Stop {
         })
     }
 
-    async fn told(&mut self) -> &'static str {
+    /// Waits for one of them; returns its name.
+    pub(crate) async fn told(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

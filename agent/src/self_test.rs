@@ -1,0 +1,257 @@
+//! `inquest-agent self-test`: makes each signal happen in a scratch cgroup and looks whether this agent's own
+//! probes and collector tell it. Must leave nothing behind, and must not print.
+
+pub mod actor;
+mod cgroup;
+mod check;
+mod exec;
+mod exit;
+mod leftovers;
+mod oom;
+mod report;
+mod scene;
+mod scratch;
+mod signal;
+mod watch;
+
+use anyhow::{Context as _, bail};
+use inquest_proto::v1::{ProbeStatus, probe_status::State};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    collect::{Collector, CollectorError},
+    probes::{self, Hook, Loaded, ProbeConfig},
+    run::Stop,
+    ship::MAX_OBSERVED,
+};
+use check::{Check, NotPossible};
+use leftovers::Leftovers;
+use scratch::Scratch;
+use watch::Watch;
+
+pub use report::{Outcome, Report, Verdict};
+
+/// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
+const CHECKS: [&Check; 5] = [
+    &oom::CHECK,
+    &exit::CHECK,
+    &exec::CHECK,
+    &signal::CHECK,
+    &cgroup::CHECK,
+];
+
+/// What to test, and how to tell.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// How to print what came of it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// Make only this check; may be given more than once
+    #[arg(long, value_name = "CHECK", value_parser = check_names())]
+    pub only: Vec<String>,
+    /// Attach the probes by this hook alone
+    #[arg(long, value_parser = parse_hook)]
+    pub hook: Option<Hook>,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// A line for each check, for people.
+    #[default]
+    Table,
+    /// One document, for programs.
+    Json,
+}
+
+impl Options {
+    fn checks(&self) -> impl Iterator<Item = &'static Check> {
+        let is_asked = |check: &&Check| {
+            self.only.is_empty() || self.only.iter().any(|name| name == check.name)
+        };
+        CHECKS.into_iter().filter(is_asked)
+    }
+
+    fn probes(&self) -> ProbeConfig {
+        let mut config = ProbeConfig::default();
+        if let Some(hook) = self.hook {
+            config.hooks = vec![hook];
+        }
+        config
+    }
+}
+
+fn check_names() -> clap::builder::PossibleValuesParser {
+    CHECKS.map(|check| check.name).into()
+}
+
+fn parse_hook(name: &str) -> Result<Hook, String> {
+    let found = Hook::LADDER.into_iter().find(|hook| hook.name() == name);
+    found.ok_or_else(|| {
+        format!(
+            "no such hook; one of {}",
+            Hook::LADDER.map(Hook::name).join(", ")
+        )
+    })
+}
+
+/// Makes all checks and hands each outcome to `tell` as soon as it is known.
+///
+/// # Errors
+///
+/// Fails when nothing could be tested, or when SIGTERM or SIGINT asks it to end; a check that fails is an
+/// outcome.
+pub async fn run(options: &Options, tell: impl FnMut(&Outcome)) -> anyhow::Result<Report> {
+    let mut stop = Stop::listen()?;
+    tokio::select! {
+        report = test(options, tell) => report,
+        // What the test holds is dropped here: its actor is killed, its cgroup removed.
+        name = stop.told() => bail!("ended by {name} before all checks were made"),
+    }
+}
+
+async fn test(options: &Options, mut tell: impl FnMut(&Outcome)) -> anyhow::Result<Report> {
+    let config = options.probes();
+    let cgroup_root = config.cgroup_root.clone();
+    let loaded = tokio::task::spawn_blocking(move || probes::load(&config))
+        .await
+        .context("failed to load the probes")?;
+    let mut report = Report::new(&loaded);
+    let mut add = |outcome: Outcome| {
+        tell(&outcome);
+        report.outcomes.push(outcome);
+    };
+    let leftovers = Leftovers::take(&cgroup_root).context("failed to note what was loaded")?;
+    let Loaded {
+        probes, collector, ..
+    } = loaded;
+    let mut observing = Observing::start(collector);
+    for check in options.checks() {
+        let status = check
+            .probe
+            .and_then(|name| probes.iter().find(|probe| probe.name == name));
+        let began = Instant::now();
+        let verdict = match obstacle(check, status) {
+            Some(why) => Err(NotPossible(why).into()),
+            None => attempt(check, &cgroup_root, &mut observing.watch).await,
+        };
+        add(Outcome::new(check, status, verdict, began.elapsed()));
+    }
+    observing.stop().await?;
+    let began = Instant::now();
+    let gone = leftovers.are_gone().await;
+    add(Outcome::of_leftovers(gone, began.elapsed()));
+    Ok(report)
+}
+
+/// Why a check cannot be made, as its probe's status has it.
+fn obstacle(check: &Check, status: Option<&ProbeStatus>) -> Option<String> {
+    let name = check.probe?;
+    let Some(status) = status else {
+        return Some(format!("this agent has no probe `{name}`"));
+    };
+    match status.state() {
+        State::Attached => None,
+        _ => Some(format!("probe `{name}` is not attached: {}", status.detail)),
+    }
+}
+
+/// Makes one check in a place of its own.
+async fn attempt(
+    check: &'static Check,
+    cgroup_root: &std::path::Path,
+    watch: &mut Watch,
+) -> anyhow::Result<()> {
+    let scratch = Scratch::create(cgroup_root, check.place.limits)?;
+    watch.forget();
+    let deed = tokio::select! {
+        deed = scene::play(check, &scratch) => deed,
+        ended = watch.keep() => Err(ended),
+    };
+    let verdict = match deed {
+        Ok(deed) => watch.find(check, &deed).await,
+        Err(error) => Err(error),
+    };
+    // What could not be removed is the worse news.
+    scratch.remove()?;
+    verdict
+}
+
+/// The collector at work, and what it hands on.
+struct Observing {
+    collector: JoinHandle<Result<(), CollectorError>>,
+    shutdown: CancellationToken,
+    watch: Watch,
+}
+
+impl Observing {
+    fn start(collector: Option<Collector>) -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_OBSERVED);
+        let shutdown = CancellationToken::new();
+        let token = shutdown.clone();
+        let collector = tokio::spawn(async move {
+            match collector {
+                Some(collector) => collector.run(sender, token).await,
+                // The checks of what needs no probe are told that nothing is observed.
+                None => Ok(()),
+            }
+        });
+        Self {
+            collector,
+            shutdown,
+            watch: Watch::new(receiver),
+        }
+    }
+
+    /// Detaches the probes.
+    async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        // Nobody reads any more, so nothing waits for room.
+        drop(self.watch);
+        self.collector
+            .await
+            .context("the collector panicked")?
+            .context("the collector ended early")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_has_a_name_of_its_own_and_a_probe_that_exists() {
+        let mut names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CHECKS.len());
+        for check in CHECKS {
+            if let Some(probe) = check.probe {
+                assert!(probes::names().any(|name| name == probe), "{probe}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_probe_is_proven_by_a_check() {
+        for probe in probes::names() {
+            let proves = |check: &&&Check| check.probe == Some(probe);
+            assert!(CHECKS.iter().any(|check| proves(&check)), "{probe}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_not_attached_makes_its_check_impossible_and_says_why() {
+        let mut status = ProbeStatus {
+            detail: "tp_btf: operation not permitted".to_owned(),
+            ..ProbeStatus::default()
+        };
+        status.set_state(State::Missing);
+        let why = obstacle(&oom::CHECK, Some(&status)).unwrap();
+        assert!(why.contains("operation not permitted"), "{why}");
+        status.set_state(State::Attached);
+        assert_eq!(obstacle(&oom::CHECK, Some(&status)), None);
+        assert!(obstacle(&oom::CHECK, None).is_some());
+    }
+}
