@@ -66,7 +66,10 @@ async fn victims_end_as_they_are_told() {
         (Act::Abort, Ended::Signal(SIGABRT)),
         (Act::Exit { code: 7 }, Ended::Code(7)),
     ] {
-        let mut victim = launcher().launch(&cgroup, "victim", act).await.unwrap();
+        let mut victim = launcher()
+            .launch(&cgroup, "victim", act.clone())
+            .await
+            .unwrap();
         victim.release().await.unwrap();
         assert_eq!(victim.death().await.unwrap().how, how, "{act:?}");
     }

@@ -58,8 +58,8 @@ pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
 
 /// Every demo, judged but not shown.
 async fn prove_demos(stage: &Stage, proof: &mut Proof) -> anyhow::Result<()> {
-    for demo in Demo::ALL {
-        let played = demo.play(stage).await?;
+    for demo in Demo::JUDGED {
+        let played = demo.play(&stage.launcher).await?;
         stage.judge(demo.name(), &played, proof).await?;
     }
     Ok(())

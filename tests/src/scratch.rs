@@ -1,7 +1,8 @@
-//! Scratch cgroups with a memory limit, made for one proof and removed after it. Must not touch a
-//! cgroup that it did not make.
+//! Scratch cgroups with limits, made for one proof and removed after it. Must not touch a cgroup that
+//! it did not make.
 
 mod hierarchy;
+mod pids;
 mod remove;
 
 use std::fs;
@@ -23,6 +24,8 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 pub struct Scratch {
     hierarchy: Hierarchy,
     dir: PathBuf,
+    /// Its twin where the pids controller has a hierarchy of its own.
+    pids: Option<PathBuf>,
 }
 
 impl Scratch {
@@ -43,11 +46,31 @@ impl Scratch {
 
     fn make(hierarchy: Hierarchy, dir: PathBuf, limit_bytes: Option<u64>) -> anyhow::Result<Self> {
         fs::create_dir(&dir).with_context(|| format!("failed to make cgroup {}", dir.display()))?;
-        let scratch = Self { hierarchy, dir };
+        let scratch = Self {
+            hierarchy,
+            dir,
+            pids: None,
+        };
         if let Some(limit) = limit_bytes {
             scratch.write(scratch.hierarchy.limit_file(), &limit.to_string())?;
         }
         Ok(scratch)
+    }
+
+    /// Limits how many tasks may be in it. Where the pids controller has a hierarchy of its own, a
+    /// cgroup of the same path is made there, and victims join both.
+    pub fn limit_tasks(&mut self, max: u32) -> anyhow::Result<()> {
+        let below = self.path();
+        let dir = match pids::v1_mount()? {
+            Some(mount) => {
+                let twin = mount.join(below.trim_start_matches('/'));
+                fs::create_dir(&twin)
+                    .with_context(|| format!("failed to make cgroup {}", twin.display()))?;
+                self.pids.insert(twin).clone()
+            }
+            None => self.dir.clone(),
+        };
+        pids::limit(&dir, max)
     }
 
     /// Its path below the hierarchy's root, as `/proc/PID/cgroup` has it.
@@ -79,6 +102,12 @@ impl Scratch {
         self.dir.join("cgroup.procs")
     }
 
+    /// The same, of each hierarchy that it is in.
+    pub fn procs_files(&self) -> Vec<PathBuf> {
+        let twin = self.pids.as_ref().map(|dir| dir.join("cgroup.procs"));
+        [self.procs_file()].into_iter().chain(twin).collect()
+    }
+
     /// The processes in it, by their pid here.
     pub fn processes(&self) -> anyhow::Result<Vec<u32>> {
         remove::processes(&self.dir)
@@ -103,8 +132,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = remove::remove(&self.dir) {
-            crate::output::talk(format_args!("warning: {error:#}"));
+        for dir in [&self.dir].into_iter().chain(&self.pids) {
+            if let Err(error) = remove::remove(dir) {
+                crate::output::talk(format_args!("warning: {error:#}"));
+            }
         }
     }
 }

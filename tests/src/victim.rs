@@ -15,11 +15,13 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::Instant;
 
 pub use act::Act;
 pub use death::{Death, Ended};
 pub use descendant::Descendant;
 
+use crate::namespaces::Namespaces;
 use crate::readable;
 use crate::scratch::Scratch;
 
@@ -52,6 +54,18 @@ impl Launcher {
 
     /// Starts a victim named `comm` inside `cgroup` and waits until it is set up.
     pub async fn launch(&self, cgroup: &Scratch, comm: &str, act: Act) -> anyhow::Result<Victim> {
+        self.launch_in(&Namespaces::default(), cgroup, comm, act)
+            .await
+    }
+
+    /// The same, inside private namespaces.
+    pub async fn launch_in(
+        &self,
+        namespaces: &Namespaces,
+        cgroup: &Scratch,
+        comm: &str,
+        act: Act,
+    ) -> anyhow::Result<Victim> {
         let mut command = Command::new(&self.program);
         command
             .arg("victim")
@@ -61,6 +75,7 @@ impl Launcher {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.kill_on_drop(true);
         enter(&mut command, cgroup)?;
+        namespaces.enter(command.as_std_mut())?;
         let child = command
             .spawn()
             .with_context(|| format!("failed to start {}", self.program.display()))?;
@@ -76,19 +91,20 @@ impl Launcher {
 /// Makes the child of `command` join `cgroup` between fork and exec, so that all it ever uses is
 /// charged there.
 fn enter(command: &mut Command, cgroup: &Scratch) -> anyhow::Result<()> {
-    let path = cgroup.procs_file();
-    let procs = std::fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("failed to open {}", path.display()))?;
-    let join = move || {
-        // "0" is the process that writes.
-        rustix::io::write(&procs, b"0")?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec the closure makes one write(2) on a descriptor that is open
-    // already; it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(join) };
+    for path in cgroup.procs_files() {
+        let procs = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("failed to open {}", path.display()))?;
+        let join = move || {
+            // "0" is the process that writes.
+            rustix::io::write(&procs, b"0")?;
+            Ok(())
+        };
+        // SAFETY: between fork and exec the closure makes one write(2) on a descriptor that is open
+        // already; it allocates nothing and takes no lock.
+        unsafe { command.pre_exec(join) };
+    }
     Ok(())
 }
 
@@ -141,6 +157,24 @@ impl Victim {
     pub async fn next_line(&mut self) -> anyhow::Result<String> {
         let line = self.says.next_line().await?;
         line.context("the victim ended without a word")
+    }
+
+    /// Waits until it says that its call failed with this errno: the moment.
+    pub async fn failed_with(&mut self, errno: i32) -> anyhow::Result<Instant> {
+        self.says(&format!("os error {errno}")).await
+    }
+
+    /// Waits until it says this; what it says instead means that nothing can be proven.
+    pub async fn says(&mut self, expected: &str) -> anyhow::Result<Instant> {
+        let line = tokio::time::timeout(DEATH_DEADLINE, self.next_line())
+            .await
+            .with_context(|| format!("victim {} never said `{expected}`", self.pid))??;
+        anyhow::ensure!(
+            line.contains(expected),
+            "victim {} said `{line}`, not `{expected}`: nothing can be proven",
+            self.pid
+        );
+        Ok(Instant::now())
     }
 
     /// Waits for its death: the moment its pidfd turned readable, and how it ended, by wait.

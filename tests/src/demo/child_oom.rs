@@ -3,19 +3,15 @@
 
 use inquest_proto::v1::{self, signal::Body};
 
-use super::play::{Played, name, process};
-use super::stage::Stage;
+use super::play::{About, BY_RECORD, Played, Props, Stored, name, process};
 use crate::scratch::Scratch;
-use crate::victim::{Act, Descendant};
+use crate::victim::{Act, Descendant, Launcher};
 
 const LIMIT_MIB: u64 = 32;
 
-pub(super) async fn play(stage: &Stage) -> anyhow::Result<Played> {
+pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
     let cgroup = Scratch::create(Some(LIMIT_MIB << 20))?;
-    let mut container = stage
-        .launcher
-        .launch(&cgroup, "runtime", Act::Container)
-        .await?;
+    let mut container = launcher.launch(&cgroup, "runtime", Act::Container).await?;
     let worker = Descendant::find(&cgroup, "app-worker").await?;
     container.release().await?;
     let death = worker.death().await?;
@@ -27,16 +23,23 @@ pub(super) async fn play(stage: &Stage) -> anyhow::Result<Played> {
     Ok(Played {
         target: cgroup.path(),
         cause: "memory-limit-oom/child-process",
-        death,
+        since: death.at,
+        visible_within: BY_RECORD,
         names: vec![
             name("cgroup", cgroup.path()),
             name("victim", process("app-worker", death.pid)),
             name("limit", format!("{LIMIT_MIB} MiB")),
         ],
-        kind: "oom_kill",
-        holds,
-        _alive: vec![container],
-        _cgroups: vec![cgroup],
+        stored: Stored {
+            kind: "oom_kill",
+            about: About::Process(death.pid),
+            holds: Box::new(holds),
+        },
+        props: Props {
+            victims: vec![container],
+            cgroups: vec![cgroup],
+            ..Props::default()
+        },
     })
 }
 

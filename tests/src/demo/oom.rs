@@ -2,30 +2,30 @@
 
 use inquest_proto::v1::{self, signal::Body};
 
-use super::play::{Played, name, process};
-use super::stage::Stage;
+use super::play::{About, BY_RECORD, Played, Props, Stored, name, process};
 use crate::scratch::Scratch;
-use crate::victim::{Act, Ended};
+use crate::victim::{Act, Ended, Launcher};
 
 const SIGKILL: i32 = 9;
 const LIMIT_MIB: u64 = 48;
 const SMALL_MIB: usize = 8;
 
-pub(super) async fn play(stage: &Stage) -> anyhow::Result<Played> {
+pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
     let limited = Scratch::create(Some(LIMIT_MIB << 20))?;
     let own = limited.create_child("app", None)?;
     let hold = Act::Wait {
         hold_mib: SMALL_MIB,
     };
-    let small = stage.launcher.launch(&own, "small", hold).await?;
-    let mut hungry = stage.launcher.launch(&own, "hungry", Act::Grow).await?;
+    let small = launcher.launch(&own, "small", hold).await?;
+    let mut hungry = launcher.launch(&own, "hungry", Act::Grow).await?;
     hungry.release().await?;
     let death = hungry.death().await?;
     death.must_be(Ended::Signal(SIGKILL))?;
     Ok(Played {
         target: own.path(),
         cause: "memory-limit-oom",
-        death,
+        since: death.at,
+        visible_within: BY_RECORD,
         names: vec![
             name("cgroup", own.path()),
             name("limiting ancestor", limited.name()),
@@ -33,10 +33,16 @@ pub(super) async fn play(stage: &Stage) -> anyhow::Result<Played> {
             name("limit", format!("{LIMIT_MIB} MiB")),
             name("other process", "small"),
         ],
-        kind: "oom_kill",
-        holds,
-        _alive: vec![small],
-        _cgroups: vec![own, limited],
+        stored: Stored {
+            kind: "oom_kill",
+            about: About::Process(death.pid),
+            holds: Box::new(holds),
+        },
+        props: Props {
+            victims: vec![small],
+            cgroups: vec![own, limited],
+            ..Props::default()
+        },
     })
 }
 

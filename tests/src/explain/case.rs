@@ -53,7 +53,7 @@ impl Case {
         };
         let stack = Stack::start(binaries, &configuration).await?;
         let stage = Stage::new(stack.client.clone(), launcher.clone(), &binaries.cli);
-        let played = Demo::Oom.play(&stage).await?;
+        let played = Demo::Oom.play(launcher).await?;
         let case = Self {
             stack,
             stage,
@@ -67,7 +67,8 @@ impl Case {
 
     /// Waits for all signals of the death, each of which is stored with what the engine makes of it.
     async fn told_all(&self) -> anyhow::Result<()> {
-        let pid = self.played.death.pid.to_string();
+        let victim = self.played.victim().context("the demo has no victim")?;
+        let pid = victim.to_string();
         let deadline = Instant::now() + ANSWER_DEADLINE;
         for kind in ["oom_kill", "fatal_signal", "process_exit"] {
             let filter = [("kind", kind), ("pid", &pid)];

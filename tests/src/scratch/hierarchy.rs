@@ -24,7 +24,7 @@ impl Hierarchy {
     /// Finds it in this process's mounts.
     pub fn find() -> anyhow::Result<Self> {
         let mounts = super::read(Path::new("/proc/self/mountinfo"))?;
-        if let Some(mount) = v1_memory_mount(&mounts) {
+        if let Some(mount) = v1_mount_of(&mounts, "memory") {
             return Ok(Self {
                 version: Version::V1,
                 mount,
@@ -80,10 +80,11 @@ impl Hierarchy {
     }
 }
 
-fn v1_memory_mount(mountinfo: &str) -> Option<PathBuf> {
+/// Where a controller has a v1 hierarchy.
+pub(super) fn v1_mount_of(mountinfo: &str, controller: &str) -> Option<PathBuf> {
     mounts(mountinfo).find_map(|(kind, point, options)| {
-        let is_memory = kind == "cgroup" && options.split(',').any(|option| option == "memory");
-        is_memory.then(|| PathBuf::from(point))
+        let has = kind == "cgroup" && options.split(',').any(|option| option == controller);
+        has.then(|| PathBuf::from(point))
     })
 }
 
@@ -114,10 +115,11 @@ mod tests {
     fn finds_the_memory_controller_in_the_mounts() {
         let v1 = Some(PathBuf::from("/sys/fs/cgroup/memory"));
         let v2 = Some(PathBuf::from("/sys/fs/cgroup/unified"));
-        assert_eq!(v1_memory_mount(HYBRID), v1);
+        assert_eq!(v1_mount_of(HYBRID, "memory"), v1);
+        assert_eq!(v1_mount_of(HYBRID, "pids"), None);
         assert_eq!(v2_mount(HYBRID), v2);
         let cpu_only = "1 2 0:1 / /x rw - cgroup cgroup rw,cpu\nnonsense\n";
-        assert_eq!(v1_memory_mount(cpu_only), None);
+        assert_eq!(v1_mount_of(cpu_only, "memory"), None);
         assert_eq!(v2_mount(cpu_only), None);
     }
 }

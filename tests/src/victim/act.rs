@@ -1,23 +1,22 @@
-//! What a victim does, as it is told on its command line, and the doing. Must stay one thread and
-//! small: it runs inside a tight memory cgroup.
+//! What a victim does, as it is told on its command line. Must stay small: it runs inside a tight
+//! memory cgroup, most of it in one thread.
+
+mod container;
+mod dns;
+mod files;
+mod memory;
+mod network;
+mod tasks;
+mod word;
 
 use std::ffi::OsString;
-use std::io::{self, Read as _};
-use std::process::{ExitCode, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
-
-use super::READY;
-use crate::output;
-
-/// Growth per step: small against the smallest limit.
-const STEP_BYTES: usize = 256 << 10;
-/// A grower gives up here, so that a limit that does not hold never costs the machine more.
-const MAX_GROWN_BYTES: usize = 256 << 20;
-/// Exit code of a grower that nothing stopped.
-const NOT_STOPPED: u8 = 3;
 
 /// The hidden command line of a victim.
 #[derive(Debug, Parser)]
@@ -30,7 +29,7 @@ pub struct Args {
 }
 
 /// What to do after the word.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Act {
     /// Holds memory and waits to be let go.
     Wait { hold_mib: usize },
@@ -48,21 +47,104 @@ pub enum Act {
     Container,
     /// Starts a child that grows, outlives it, says how it ended, and waits to be let go.
     Init,
+    /// Reads its configuration, says what failed, and ends with code 1 when it cannot.
+    ReadConfig { path: PathBuf },
+    /// Becomes another program; says what failed, and ends with code 126, when it cannot.
+    Become { program: PathBuf },
+    /// Writes a file until the disk is full, says what failed, and ends with code 1.
+    Fill { dir: PathBuf },
+    /// Starts children until it may not, says what failed, and goes on trying until let go.
+    Fork,
+    /// Threads take turns under one lock and sleep while they hold it, until let go.
+    QueueForLock { threads: usize },
+    /// Connects again and again and says what came of each attempt, until let go.
+    Connect { to: SocketAddr },
+    /// Listens and accepts whoever connects, until let go.
+    Accept { at: SocketAddr },
+    /// Listens and accepts nobody, until let go.
+    AcceptNobody { at: SocketAddr, backlog: i32 },
+    /// Looks up a name again and again and says what came of each attempt, until let go.
+    LookUp { name: String },
+    /// Answers DNS queries with a response code, or not at all, until let go.
+    AnswerDns { at: SocketAddr, rcode: Option<u8> },
 }
 
 impl Act {
-    pub(super) fn to_args(self) -> Vec<OsString> {
-        let words: Vec<String> = match self {
-            Self::Wait { hold_mib } => vec!["wait".into(), hold_mib.to_string()],
-            Self::Grow => vec!["grow".into()],
-            Self::Fault { address } => vec!["fault".into(), address.to_string()],
-            Self::Abort => vec!["abort".into()],
-            Self::Exit { code } => vec!["exit".into(), code.to_string()],
-            Self::Kill { pid, signal } => vec!["kill".into(), pid.to_string(), signal.to_string()],
-            Self::Container => vec!["container".into()],
-            Self::Init => vec!["init".into()],
-        };
-        words.into_iter().map(OsString::from).collect()
+    pub(super) fn to_args(&self) -> Vec<OsString> {
+        let mut args = vec![OsString::from(self.name())];
+        match self {
+            Self::Wait { hold_mib } => args.push(hold_mib.to_string().into()),
+            Self::Fault { address } => args.push(address.to_string().into()),
+            Self::Exit { code } => args.push(code.to_string().into()),
+            Self::Kill { pid, signal } => {
+                args.extend([pid.to_string().into(), signal.to_string().into()]);
+            }
+            Self::ReadConfig { path: file }
+            | Self::Become { program: file }
+            | Self::Fill { dir: file } => args.push(file.into()),
+            Self::QueueForLock { threads } => args.push(threads.to_string().into()),
+            Self::Connect { to: address } | Self::Accept { at: address } => {
+                args.push(address.to_string().into());
+            }
+            Self::AcceptNobody { at, backlog } => {
+                args.extend([at.to_string().into(), backlog.to_string().into()]);
+            }
+            Self::LookUp { name } => args.push(name.into()),
+            Self::AnswerDns { at, rcode } => {
+                args.push(at.to_string().into());
+                args.extend(rcode.map(|rcode| rcode.to_string().into()));
+            }
+            Self::Grow | Self::Abort | Self::Container | Self::Init | Self::Fork => {}
+        }
+        args
+    }
+
+    /// Its subcommand.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Wait { .. } => "wait",
+            Self::Grow => "grow",
+            Self::Fault { .. } => "fault",
+            Self::Abort => "abort",
+            Self::Exit { .. } => "exit",
+            Self::Kill { .. } => "kill",
+            Self::Container => "container",
+            Self::Init => "init",
+            Self::ReadConfig { .. } => "read-config",
+            Self::Become { .. } => "become",
+            Self::Fill { .. } => "fill",
+            Self::Fork => "fork",
+            Self::QueueForLock { .. } => "queue-for-lock",
+            Self::Connect { .. } => "connect",
+            Self::Accept { .. } => "accept",
+            Self::AcceptNobody { .. } => "accept-nobody",
+            Self::LookUp { .. } => "look-up",
+            Self::AnswerDns { .. } => "answer-dns",
+        }
+    }
+
+    /// Does it; what needs setting up is set up before the word.
+    fn perform(&self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Wait { hold_mib } => memory::hold(*hold_mib),
+            Self::Grow => memory::grow(),
+            Self::Fault { address } => memory::fault(*address),
+            Self::Abort => abort(),
+            Self::Exit { code } => exit(*code),
+            Self::Kill { pid, signal } => kill(*pid, *signal),
+            Self::Container => container::container(),
+            Self::Init => container::init(),
+            Self::ReadConfig { path } => files::read_config(path),
+            Self::Become { program } => files::r#become(program),
+            Self::Fill { dir } => files::fill(dir),
+            Self::Fork => tasks::fork(),
+            Self::QueueForLock { threads } => tasks::queue_for_lock(*threads),
+            Self::Connect { to } => network::connect(*to),
+            Self::Accept { at } => network::accept(*at),
+            Self::AcceptNobody { at, backlog } => network::accept_nobody(*at, *backlog),
+            Self::LookUp { name } => dns::look_up(name),
+            Self::AnswerDns { at, rcode } => dns::answer(*at, *rcode),
+        }
     }
 }
 
@@ -71,44 +153,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let name = std::ffi::CString::new(args.comm.clone()).context("a comm has no zero byte")?;
     rustix::thread::set_name(&name).context("failed to set the comm")?;
     leave_no_core()?;
-    match args.act {
-        Act::Wait { hold_mib } => {
-            let held = touched(hold_mib << 20);
-            ready_then_word()?;
-            until_let_go()?;
-            drop(held);
-        }
-        Act::Grow => {
-            if ready_then_word()? {
-                grow();
-                return Ok(ExitCode::from(NOT_STOPPED));
-            }
-        }
-        Act::Fault { address } => {
-            if ready_then_word()? {
-                fault(address);
-            }
-        }
-        Act::Abort => {
-            if ready_then_word()? {
-                std::process::abort();
-            }
-        }
-        Act::Exit { code } => {
-            if ready_then_word()? {
-                return Ok(ExitCode::from(code));
-            }
-        }
-        Act::Kill { pid, signal } => {
-            if ready_then_word()? {
-                kill(pid, signal)?;
-                until_let_go()?;
-            }
-        }
-        Act::Container => return container(),
-        Act::Init => init()?,
-    }
-    Ok(ExitCode::SUCCESS)
+    args.act.perform()
 }
 
 fn leave_no_core() -> anyhow::Result<()> {
@@ -119,72 +164,30 @@ fn leave_no_core() -> anyhow::Result<()> {
     setrlimit(Resource::Core, none).context("failed to forbid core dumps")
 }
 
-/// Says that it is set up and waits; false when it is let go instead.
-fn ready_then_word() -> anyhow::Result<bool> {
-    output::line(READY);
-    let mut word = [0];
-    Ok(io::stdin().read(&mut word)? > 0)
-}
-
-fn until_let_go() -> io::Result<()> {
-    let mut rest = Vec::new();
-    io::stdin().read_to_end(&mut rest)?;
-    Ok(())
-}
-
-/// Memory of which every page has been written.
-fn touched(bytes: usize) -> Vec<u8> {
-    std::hint::black_box(vec![1; bytes])
-}
-
-fn grow() {
-    let mut held = Vec::with_capacity(MAX_GROWN_BYTES / STEP_BYTES);
-    while held.len() < held.capacity() {
-        held.push(touched(STEP_BYTES));
+fn abort() -> anyhow::Result<ExitCode> {
+    if word::ready()? {
+        std::process::abort();
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Dies by SIGSEGV; `address` must be one that is never mapped, such as those of the first page.
-fn fault(address: usize) {
-    let nowhere = std::ptr::without_provenance_mut::<u8>(address);
-    // SAFETY: not sound, on purpose: nothing is mapped below vm.mmap_min_addr, so the write ends
-    // this process, which is all that it is for.
-    unsafe { nowhere.write_volatile(1) };
+fn exit(code: u8) -> anyhow::Result<ExitCode> {
+    let told = word::ready()?;
+    Ok(ExitCode::from(if told { code } else { 0 }))
 }
 
-fn kill(pid: i32, signal: i32) -> anyhow::Result<()> {
-    let pid = Pid::from_raw(pid).context("no such pid")?;
-    let signal = Signal::from_named_raw(signal).context("no such signal")?;
-    kill_process(pid, signal).context("failed to send the signal")
-}
-
-/// Makes the next child process 1 of a namespace of its own.
-fn container() -> anyhow::Result<ExitCode> {
-    // SAFETY: a new pid namespace for children shares no descriptor table or memory differently.
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWPID) }
-        .context("failed to make a pid namespace")?;
-    let status = victim("app-init", Act::Init)?
-        .status()
-        .context("failed to start the init")?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(1)))
-}
-
-fn init() -> anyhow::Result<()> {
-    let mut command = victim("app-worker", Act::Grow)?;
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut child = command.spawn().context("failed to start the worker")?;
-    if ready_then_word()? {
-        let mut gate = child.stdin.take().context("the worker has no stdin")?;
-        io::Write::write_all(&mut gate, b"\n")?;
-        let status = child.wait().context("failed to reap the worker")?;
-        output::line(status);
-        until_let_go()?;
+fn kill(pid: i32, signal: i32) -> anyhow::Result<ExitCode> {
+    if word::ready()? {
+        let pid = Pid::from_raw(pid).context("no such pid")?;
+        let signal = Signal::from_named_raw(signal).context("no such signal")?;
+        kill_process(pid, signal).context("failed to send the signal")?;
+        word::until_let_go()?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-fn victim(comm: &str, act: Act) -> anyhow::Result<std::process::Command> {
+/// A command that runs this binary as another victim.
+fn victim(comm: &str, act: &Act) -> anyhow::Result<std::process::Command> {
     let program = std::env::current_exe().context("failed to find the running binary")?;
     let mut command = std::process::Command::new(program);
     command
@@ -193,4 +196,41 @@ fn victim(comm: &str, act: Act) -> anyhow::Result<std::process::Command> {
         .arg(comm)
         .args(act.to_args());
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_survives_its_command_line() {
+        let at = SocketAddr::from(([10, 87, 0, 1], 53));
+        for act in [
+            Act::Wait { hold_mib: 3 },
+            Act::Grow,
+            Act::Fault { address: 16 },
+            Act::Abort,
+            Act::Exit { code: 7 },
+            Act::Kill { pid: 4, signal: 9 },
+            Act::Container,
+            Act::Init,
+            Act::ReadConfig { path: "/x".into() },
+            Act::Become {
+                program: "/x".into(),
+            },
+            Act::Fill { dir: "/x".into() },
+            Act::Fork,
+            Act::QueueForLock { threads: 8 },
+            Act::Connect { to: at },
+            Act::Accept { at },
+            Act::AcceptNobody { at, backlog: 1 },
+            Act::LookUp { name: "db".into() },
+            Act::AnswerDns { at, rcode: Some(3) },
+            Act::AnswerDns { at, rcode: None },
+        ] {
+            let line = ["victim", "--comm", "x"].map(OsString::from);
+            let args = Args::try_parse_from(line.into_iter().chain(act.to_args())).unwrap();
+            assert_eq!(format!("{:?}", args.act), format!("{act:?}"));
+        }
+    }
 }
