@@ -5,6 +5,7 @@ mod cgroup;
 mod exec;
 mod exit;
 mod oom;
+mod removal;
 mod signal;
 
 const SIGKILL: u32 = 9;

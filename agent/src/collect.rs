@@ -3,7 +3,7 @@
 
 pub mod cgroupfs;
 pub mod clock;
-mod exits;
+mod lifecycle;
 mod oom;
 mod pace;
 mod probe_log;
@@ -33,9 +33,9 @@ use crate::{
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
+use lifecycle::Lifecycle;
 use pace::Pace;
 use probe_log::ProbeLog;
-use rate_limit::RateLimit;
 use recent_processes::RecentProcesses;
 use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
 use source::Scheduled;
@@ -93,9 +93,7 @@ struct Rest {
     lost: LossCounters,
     attributor: Attributor,
     cgroups: Arc<CgroupFs>,
-    exec_rate: RateLimit,
-    exit_rate: RateLimit,
-    recent_exits: RecentProcesses,
+    lifecycle: Lifecycle,
     recent_kills: RecentProcesses,
     oom_episodes: OomEpisodes,
     losses: Losses,
@@ -128,9 +126,7 @@ impl Collector {
             lost: LossCounters::open(&mut ebpf)?,
             attributor: Attributor::new(Arc::clone(&cgroups), Clock::measure(), ktime_now_ns()),
             cgroups,
-            exec_rate: RateLimit::default(),
-            exit_rate: RateLimit::default(),
-            recent_exits: RecentProcesses::default(),
+            lifecycle: Lifecycle::default(),
             recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
@@ -274,12 +270,12 @@ impl Rest {
                 }
             }
             Record::ProcessExit(exit) => {
-                self.learn_first(&exit.cgroups, out);
-                if self.recent_exits.is_new(&exit.process) {
-                    exits::signals(&exit, &mut self.attributor)
-                } else {
-                    Vec::new()
+                // An init's executions may still be on the bulk lane, and they are told with its end.
+                if exit.process.container_init == 1 {
+                    let _emptied = self.drain_bulk(out);
                 }
+                self.learn_first(&exit.cgroups, out);
+                self.lifecycle.exited(&exit, &mut self.attributor)
             }
             other => self.bulk_signals(other),
         }
@@ -300,25 +296,18 @@ impl Rest {
                 Vec::new()
             }
             Record::ProcessExec(exec) => {
-                let cgroup = self.attributor.identity(&exec.cgroups);
-                if self.exec_rate.admit(cgroup, exec.header.ktime_ns) {
-                    vec![self.attributor.exec_signal(&exec)]
-                } else {
-                    self.losses.add(Stage::RateLimit, "cgroup_exec_rate", 1);
-                    Vec::new()
-                }
+                self.lifecycle
+                    .executed(&exec, &mut self.attributor, &mut self.losses)
             }
             Record::ProcessExit(exit) => {
-                let cgroup = self.attributor.identity(&exit.cgroups);
-                if !self.recent_exits.is_new(&exit.process) {
-                    Vec::new()
-                } else if self.exit_rate.admit(cgroup, exit.header.ktime_ns) {
-                    exits::signals(&exit, &mut self.attributor)
-                } else {
-                    self.losses.add(Stage::RateLimit, "cgroup_exit_rate", 1);
-                    Vec::new()
-                }
+                self.lifecycle
+                    .failed(&exit, &mut self.attributor, &mut self.losses)
             }
+            Record::CgroupRemoved(removed) => self
+                .lifecycle
+                .removed(&removed, &mut self.attributor, &mut self.losses)
+                .into_iter()
+                .collect(),
             // Never written to the bulk lane; without what the urgent one reads, it would mislead.
             Record::OomKill(_) => {
                 self.losses.add(Stage::Decode, "wrong_lane", 1);

@@ -3,7 +3,8 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use inquest_agent_abi::{
-    CgroupCreated, MemoryCgroup, OomKill, ProcessExec, ProcessExit, RecordHeader, RecordKind,
+    CgroupCreated, CgroupRemoved, MemoryCgroup, OomKill, ProcessExec, ProcessExit, RecordHeader,
+    RecordKind,
 };
 
 /// One record of the kernel side.
@@ -17,6 +18,8 @@ pub enum Record {
     ProcessExec(Box<ProcessExec>),
     /// A cgroup was created.
     CgroupCreated(Box<CgroupCreated>),
+    /// A cgroup was removed.
+    CgroupRemoved(Box<CgroupRemoved>),
 }
 
 /// Bytes that are no record.
@@ -53,6 +56,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         RecordKind::PROCESS_EXIT => read(bytes).map(Box::new).map(Record::ProcessExit),
         RecordKind::PROCESS_EXEC => read(bytes).map(Box::new).map(Record::ProcessExec),
         RecordKind::CGROUP_CREATED => read(bytes).map(Box::new).map(Record::CgroupCreated),
+        RecordKind::CGROUP_REMOVED => read(bytes).map(Box::new).map(Record::CgroupRemoved),
         RecordKind(kind) => Err(DecodeError::UnknownKind(kind)),
     }
 }
@@ -102,11 +106,12 @@ mod tests {
     use super::*;
 
     /// Sizes of all kinds of records, by their number.
-    const SIZES: [(u32, usize); 4] = [
+    const SIZES: [(u32, usize); 5] = [
         (RecordKind::OOM_KILL.0, size_of::<OomKill>()),
         (RecordKind::PROCESS_EXIT.0, size_of::<ProcessExit>()),
         (RecordKind::PROCESS_EXEC.0, size_of::<ProcessExec>()),
         (RecordKind::CGROUP_CREATED.0, size_of::<CgroupCreated>()),
+        (RecordKind::CGROUP_REMOVED.0, size_of::<CgroupRemoved>()),
     ];
 
     fn with_kind(kind: u32, len: usize) -> Vec<u8> {
@@ -159,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics_and_never_reads_past_a_field(
-            kind in 0_u32..6,
+            kind in 0_u32..=RecordKind::COUNT,
             bytes in proptest::collection::vec(any::<u8>(), 0..4096),
         ) {
             let mut bytes = bytes;

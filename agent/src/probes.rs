@@ -6,6 +6,7 @@ mod cgroup;
 mod exec;
 mod exit;
 mod oom;
+mod removal;
 mod signal;
 
 use std::path::PathBuf;
@@ -40,16 +41,19 @@ pub enum Family {
     Signal,
     /// New cgroups.
     Cgroup,
+    /// Cgroups that are removed.
+    Removal,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
         Self::Signal,
         Self::Cgroup,
+        Self::Removal,
     ];
 
     fn probe(self) -> &'static Probe {
@@ -59,6 +63,7 @@ impl Family {
             Self::Exec => &exec::PROBE,
             Self::Signal => &signal::PROBE,
             Self::Cgroup => &cgroup::PROBE,
+            Self::Removal => &removal::PROBE,
         }
     }
 }

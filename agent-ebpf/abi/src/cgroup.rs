@@ -1,4 +1,4 @@
-//! The record of a new cgroup.
+//! The records of a new cgroup and of one that is gone.
 
 use crate::{MAX_CGROUP_PATH, RecordHeader};
 
@@ -19,3 +19,19 @@ pub struct CgroupCreated {
 }
 
 const _: () = assert!(size_of::<CgroupCreated>() == 544);
+
+/// A cgroup was removed from the memory controller's hierarchy or from v2. Its path is known from its creation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CgroupRemoved {
+    /// Of kind `CGROUP_REMOVED`.
+    pub header: RecordHeader,
+    /// Unique within its hierarchy, and never used again.
+    pub id: u64,
+    /// 0 is v2.
+    pub hierarchy: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<CgroupRemoved>() == 32);

@@ -28,7 +28,9 @@ impl RecordKind {
     pub const PROCESS_EXEC: Self = Self(3);
     /// A [`crate::CgroupCreated`].
     pub const CGROUP_CREATED: Self = Self(4);
+    /// A [`crate::CgroupRemoved`].
+    pub const CGROUP_REMOVED: Self = Self(5);
 
     /// How many kinds there are, 0 (never written) included.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 6;
 }

@@ -18,7 +18,7 @@ mod oom;
 mod process;
 mod signal;
 
-pub use cgroup::CgroupCreated;
+pub use cgroup::{CgroupCreated, CgroupRemoved};
 pub use exec::ProcessExec;
 pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
@@ -59,6 +59,7 @@ macro_rules! pod {
 pod!(
     CgroupCreated,
     CgroupIds,
+    CgroupRemoved,
     KernelLayout,
     MemoryCgroup,
     OomKill,

@@ -19,4 +19,4 @@ pub const fn loss_index(lane: Lane, kind: RecordKind) -> u32 {
     lane as u32 * RecordKind::COUNT + kind.0
 }
 
-const _: () = assert!(loss_index(Lane::Bulk, RecordKind::CGROUP_CREATED) < LOSS_COUNTERS);
+const _: () = assert!(loss_index(Lane::Bulk, RecordKind::CGROUP_REMOVED) < LOSS_COUNTERS);

@@ -2,7 +2,7 @@
 //! them; must not read anything.
 
 use inquest_agent_abi::{
-    MemoryCgroup, OomKill, ProcessExec, ProcessExit, ResidentPages, SignalOrigin, SignalSource,
+    MemoryCgroup, OomKill, ProcessExit, ResidentPages, SignalOrigin, SignalSource,
 };
 use inquest_proto::v1::{
     self, CgroupMemoryStat, FatalSignal, MemoryUsage, ProcessMemory,
@@ -63,22 +63,11 @@ impl Attributor {
             code,
             signal,
             core_dumped: exit.wait_status & 0x80 != 0,
+            exec_chain: self.lives.take_chain(&exit.process),
             ..v1::ProcessExit::default()
         });
         signals.push(self.signal(ktime_ns, subject, body));
         signals
-    }
-
-    /// Returns that a process executed a file.
-    pub fn exec_signal(&mut self, exec: &ProcessExec) -> v1::Signal {
-        let ktime_ns = exec.header.ktime_ns;
-        let subject = self.subject(&exec.process, &exec.cgroups, ktime_ns);
-        let filename = decode::text(&exec.filename);
-        self.signal(
-            ktime_ns,
-            subject,
-            Body::ProcessExec(v1::ProcessExec { filename }),
-        )
     }
 
     /// Returns that the OOM killer killed a process, `scope` being [`scope_of`] the same record.
@@ -150,7 +139,7 @@ impl Attributor {
         }
     }
 
-    fn signal(&self, ktime_ns: u64, subject: v1::Subject, body: Body) -> v1::Signal {
+    pub(super) fn signal(&self, ktime_ns: u64, subject: v1::Subject, body: Body) -> v1::Signal {
         v1::Signal {
             observed_at: Some(self.clock.wall(ktime_ns)),
             ktime_ns,

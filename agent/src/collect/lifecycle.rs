@@ -1,0 +1,117 @@
+//! Turns what happens to processes and cgroups into signals, within the rates that one cgroup may cause, and with
+//! what procfs still tells of the sender of a fatal signal. Must not judge what any of it means.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use inquest_agent_abi::{CgroupRemoved, ProcessExec, ProcessExit, SignalSource};
+use inquest_proto::v1::{self, loss::Stage};
+
+use super::{procfs, rate_limit::RateLimit, recent_processes::RecentProcesses};
+use crate::{attribute::Attributor, decode, loss::Losses};
+
+/// What is remembered between two records of processes and cgroups.
+#[derive(Debug, Default)]
+pub(super) struct Lifecycle {
+    exec_rate: RateLimit,
+    exit_rate: RateLimit,
+    removal_rate: RateLimit,
+    recent_exits: RecentProcesses,
+}
+
+impl Lifecycle {
+    /// Returns the start of the cgroup's program, which is always told, and the execution itself.
+    pub(super) fn executed(
+        &mut self,
+        exec: &ProcessExec,
+        attributor: &mut Attributor,
+        losses: &mut Losses,
+    ) -> Vec<v1::Signal> {
+        let mut signals: Vec<v1::Signal> = attributor.start_signal(exec).into_iter().collect();
+        let cgroup = attributor.identity(&exec.cgroups);
+        if self.exec_rate.admit(cgroup, exec.header.ktime_ns) {
+            signals.push(attributor.exec_signal(exec));
+        } else {
+            losses.add(Stage::RateLimit, "cgroup_exec_rate", 1);
+        }
+        signals
+    }
+
+    /// Returns what came of an end on the urgent lane.
+    pub(super) fn exited(
+        &mut self,
+        exit: &ProcessExit,
+        attributor: &mut Attributor,
+    ) -> Vec<v1::Signal> {
+        if self.recent_exits.is_new(&exit.process) {
+            attributor.exit_signals(exit, sender_program(exit).as_deref())
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Returns what came of an end on the bulk lane.
+    pub(super) fn failed(
+        &mut self,
+        exit: &ProcessExit,
+        attributor: &mut Attributor,
+        losses: &mut Losses,
+    ) -> Vec<v1::Signal> {
+        let cgroup = attributor.identity(&exit.cgroups);
+        if !self.recent_exits.is_new(&exit.process) {
+            Vec::new()
+        } else if self.exit_rate.admit(cgroup, exit.header.ktime_ns) {
+            attributor.exit_signals(exit, sender_program(exit).as_deref())
+        } else {
+            losses.add(Stage::RateLimit, "cgroup_exit_rate", 1);
+            Vec::new()
+        }
+    }
+
+    /// Returns that a cgroup was removed; of those that are no container's or pod's, as many as one parent may cause.
+    pub(super) fn removed(
+        &mut self,
+        removed: &CgroupRemoved,
+        attributor: &mut Attributor,
+        losses: &mut Losses,
+    ) -> Option<v1::Signal> {
+        let ktime_ns = removed.header.ktime_ns;
+        let signal = attributor.removed_signal(removed);
+        if is_owned(&signal) || self.removal_rate.admit(parent_of(&signal), ktime_ns) {
+            Some(signal)
+        } else {
+            losses.add(Stage::RateLimit, "cgroup_removal_rate", 1);
+            None
+        }
+    }
+}
+
+fn is_owned(signal: &v1::Signal) -> bool {
+    let subject = signal.subject.as_ref();
+    subject.is_some_and(|subject| subject.container.is_some() || !subject.pod_uid.is_empty())
+}
+
+/// Returns a number that stands for the parent of the signal's cgroup.
+fn parent_of(signal: &v1::Signal) -> u64 {
+    let cgroup = signal
+        .subject
+        .as_ref()
+        .and_then(|subject| subject.cgroup.as_ref());
+    let path = cgroup.map_or("", |cgroup| cgroup.path.as_str());
+    let mut hasher = DefaultHasher::new();
+    path.rsplit_once('/')
+        .map(|(parent, _)| parent)
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Asks for the file that the sender of a fatal signal runs; runtimes send some and end at once.
+fn sender_program(exit: &ProcessExit) -> Option<String> {
+    let is_fatal = exit.wait_status & 0x7f != 0;
+    let sender = &exit.origin.sender;
+    let by_other = exit.origin.source == SignalSource::USER && sender.pid != exit.process.pid;
+    if is_fatal && by_other {
+        procfs::program(sender.pid, &decode::text(&sender.comm))
+    } else {
+        None
+    }
+}
