@@ -33,12 +33,14 @@ use watch::Watch;
 pub use report::{Outcome, Report, Verdict};
 
 /// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
-const CHECKS: [&Check; 5] = [
+const CHECKS: [&Check; 7] = [
     &oom::CHECK,
     &exit::CHECK,
     &exec::CHECK,
     &signal::CHECK,
     &cgroup::CHECK,
+    &cgroup::START,
+    &cgroup::REMOVAL,
 ];
 
 /// What to test, and how to tell.

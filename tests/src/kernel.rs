@@ -1,9 +1,11 @@
 //! Kernel tests: what the probes report of a real kernel, against what the harness did and what the
 //! kernel's own counters and log say.
 
+mod lifecycle;
 mod oom_storm;
 mod probes;
 mod senders;
+mod short_lives;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use crate::stack::Stack;
 use crate::victim::Launcher;
 
 pub use oom_storm::Storm;
+pub use short_lives::ShortLives;
 
 /// Names that a container runtime gives to cgroups, for tests of attribution.
 const POD_UID: &str = "0f5e2c1a-7b3d-4e8f-9a6b-1c2d3e4f5a6b";
@@ -29,6 +32,8 @@ pub struct Options {
     host: bool,
     #[command(flatten)]
     storm: Storm,
+    #[command(flatten)]
+    lives: ShortLives,
 }
 
 /// Runs the tests against a private stack.
@@ -41,6 +46,8 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     oom_storm::prove(options.storm, &stage, &mut proof).await?;
     probes::prove(&stage, &mut proof).await?;
     senders::prove(&stage, &mut proof).await?;
+    lifecycle::prove(&stage, &mut proof).await?;
+    short_lives::prove(options.lives, &stage, &mut proof).await?;
     stack.stop().await?;
     proof.finish(json)
 }
@@ -51,9 +58,12 @@ pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
         cgroups: 3,
         victims: 2,
     };
+    const FEW: ShortLives = ShortLives { containers: 20 };
     oom_storm::prove(BRIEF, stage, proof).await?;
     probes::prove(stage, proof).await?;
-    senders::prove(stage, proof).await
+    senders::prove(stage, proof).await?;
+    lifecycle::prove(stage, proof).await?;
+    short_lives::prove(FEW, stage, proof).await
 }
 
 /// Every demo, judged but not shown.

@@ -90,7 +90,7 @@ impl Launcher {
 
 /// Makes the child of `command` join `cgroup` between fork and exec, so that all it ever uses is
 /// charged there.
-fn enter(command: &mut Command, cgroup: &Scratch) -> anyhow::Result<()> {
+pub(crate) fn enter(command: &mut Command, cgroup: &Scratch) -> anyhow::Result<()> {
     for path in cgroup.procs_files() {
         let procs = std::fs::OpenOptions::new()
             .write(true)

@@ -1,7 +1,10 @@
 //! The check of where fatal signals come from.
 
 use anyhow::{Context as _, bail};
-use inquest_proto::v1::{fatal_signal::Origin, signal::Body};
+use inquest_proto::v1::{
+    fatal_signal::{Origin, SenderClass},
+    signal::Body,
+};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{
@@ -24,6 +27,7 @@ pub(super) const CHECK: Check = Check {
         deed.is_subject(signal)
             && fatal.signal == Signal::TERM.as_raw().cast_unsigned()
             && fatal.origin() == Origin::User
+            && fatal.sender_class() == SenderClass::Itself
             && sender.is_some_and(|sender| sender.pid == deed.pid)
             && sender_cgroup.is_some_and(|cgroup| cgroup.path == deed.cgroup)
     },
