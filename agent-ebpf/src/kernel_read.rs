@@ -6,9 +6,13 @@
 //! meaning hangs on such a field.
 
 mod cgroup;
+mod packet;
+mod socket;
 mod task;
 
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
+pub(crate) use packet::PacketPtr;
+pub(crate) use socket::{NetnsPtr, SocketPtr};
 pub(crate) use task::{SIGNAL_MASK, TaskPtr};
 
 use aya_ebpf::{

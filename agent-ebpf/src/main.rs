@@ -5,6 +5,9 @@
 //! kernel accepts for its GPL-only helpers.
 #![no_std]
 #![no_main]
+// For atomic addition to counters in maps, which the target lacks in its stable form.
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "see above")]
 #![expect(
     clippy::inline_always,
     reason = "a call of its own costs a stack frame of the few that a program has, and hides constants from the verifier"
@@ -17,6 +20,7 @@
 #[macro_use]
 mod log;
 
+mod count;
 mod emit;
 mod kernel_read;
 mod maps;

@@ -3,10 +3,11 @@
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
     macros::map,
-    maps::{LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use inquest_agent_abi::{
-    BULK_RING_BYTES, KernelLayout, LOSS_COUNTERS, SIGNAL_ORIGINS, SignalOrigin, URGENT_RING_BYTES,
+    BULK_RING_BYTES, Counted, DROPS as MAX_DROPS, DropCount, DropKey, KernelLayout, LOSS_COUNTERS,
+    SIGNAL_ORIGINS, SignalOrigin, URGENT_RING_BYTES,
 };
 
 use crate::kernel_read::Address;
@@ -23,6 +24,17 @@ pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(BULK_RING_BYTES, 0);
 
 #[map]
 pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_COUNTERS, 0);
+
+/// In which generation each of the counting maps is.
+#[map]
+pub(crate) static GENERATIONS: Array<u32> = Array::with_max_entries(Counted::COUNT, 0);
+
+/// What found no room in each of the counting maps.
+#[map]
+pub(crate) static UNCOUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counted::COUNT, 0);
+
+#[map]
+pub(crate) static DROPS: HashMap<DropKey, DropCount> = HashMap::with_max_entries(MAX_DROPS, 0);
 
 /// Where the last signal of each number to each process came from, by [`origin_key`].
 #[map]

@@ -2,6 +2,7 @@
 //! which are given the kernel's own structs, and the plain tracepoint, which is given a copy of some fields.
 
 mod cgroup;
+mod drop;
 mod exec;
 mod exit;
 mod oom;

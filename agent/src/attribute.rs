@@ -4,6 +4,7 @@
 mod cgroup_path;
 mod lifecycle;
 mod lru_map;
+mod netns;
 mod oom_scope;
 mod sender_class;
 mod signals;
@@ -19,6 +20,7 @@ use crate::{
 };
 use lifecycle::Lifecycles;
 use lru_map::LruMap;
+use netns::NetnsOwners;
 
 pub use oom_scope::{OomEpisodes, OomScope};
 pub use signals::{OomReadings, resident_bytes, scope_of};
@@ -39,6 +41,7 @@ pub struct Attributor {
     cgroups: Arc<CgroupFs>,
     clock: Clock,
     walked_ktime_ns: u64,
+    netns: NetnsOwners,
 }
 
 impl Attributor {
@@ -50,6 +53,7 @@ impl Attributor {
             cgroups,
             clock,
             walked_ktime_ns: ktime_ns,
+            netns: NetnsOwners::default(),
         };
         attributor.walk();
         attributor
@@ -58,6 +62,11 @@ impl Attributor {
     /// Sets by which clock times are converted from now on.
     pub fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
+    }
+
+    /// Returns the wall-clock time of `ktime_ns`.
+    pub(crate) fn wall(&self, ktime_ns: u64) -> pbjson_types::Timestamp {
+        self.clock.wall(ktime_ns)
     }
 
     /// Takes note of a new cgroup and its path. One that its record cut is left for the kernel to tell.

@@ -3,6 +3,8 @@
 
 pub mod cgroupfs;
 pub mod clock;
+mod counted;
+mod kernel_symbols;
 mod lifecycle;
 mod oom;
 mod pace;
@@ -29,6 +31,7 @@ use tracing::{debug, warn};
 use crate::{
     attribute::{Attributor, OomEpisodes},
     decode::{self, DecodeError, Record},
+    kernel::Kernel,
     loss::Losses,
 };
 use cgroupfs::CgroupFs;
@@ -116,11 +119,15 @@ impl fmt::Debug for Collector {
 }
 
 impl Collector {
-    /// Opens the maps of `ebpf`, and learns the cgroups that there are.
-    pub fn try_new(mut ebpf: Ebpf, cgroups: CgroupFs) -> Result<Self, CollectorError> {
+    /// Opens the maps of `ebpf`, which read `kernel`, and learns the cgroups that there are.
+    pub fn try_new(
+        mut ebpf: Ebpf,
+        kernel: &Kernel,
+        cgroups: CgroupFs,
+    ) -> Result<Self, CollectorError> {
         let cgroups = Arc::new(cgroups);
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
-        let sources = sources::open(&mut ebpf);
+        let sources = sources::open(&mut ebpf, kernel);
         let rest = Rest {
             bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
             lost: LossCounters::open(&mut ebpf)?,
@@ -296,6 +303,9 @@ impl Rest {
                 Vec::new()
             }
             Record::ProcessExec(exec) => {
+                let cgroup = self.attributor.identity(&exec.cgroups);
+                self.attributor
+                    .learn_netns(exec.netns, cgroup, exec.header.ktime_ns);
                 self.lifecycle
                     .executed(&exec, &mut self.attributor, &mut self.losses)
             }

@@ -2,6 +2,7 @@
 //! keep their fields, which cgroup hierarchies there are. Must not load programs.
 
 mod btf;
+mod drop_reasons;
 mod offsets;
 mod tracefs;
 
@@ -12,6 +13,7 @@ use inquest_agent_abi::KernelLayout;
 use crate::probes::Family;
 
 pub use btf::ResolveError;
+pub use drop_reasons::DropReasons;
 
 /// Where the kernel publishes its own type information.
 const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -21,6 +23,8 @@ const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 pub struct Kernel {
     /// What the programs are told.
     pub layout: KernelLayout,
+    /// The names of its reasons to drop a packet.
+    pub drop_reasons: DropReasons,
     /// Fields that this kernel does not have.
     pub missing: Vec<MissingField>,
     /// Why there is no type information at all.
@@ -78,8 +82,11 @@ impl Kernel {
     fn from_btf(btf: &btf::KernelBtf) -> Self {
         let mut layout = KernelLayout::UNKNOWN;
         let missing = offsets::resolve(btf, &mut layout);
+        let drop_reasons = DropReasons::from_btf(btf);
+        layout.drop.ignored = drop_reasons.ignored();
         Self {
             layout,
+            drop_reasons,
             missing,
             without_btf: None,
             without_tracefs: None,
@@ -89,6 +96,7 @@ impl Kernel {
     fn without_btf(error: &ResolveError) -> Self {
         Self {
             layout: KernelLayout::UNKNOWN,
+            drop_reasons: DropReasons::default(),
             missing: Vec::new(),
             without_btf: Some(format!(
                 "{} (needs CONFIG_DEBUG_INFO_BTF)",
@@ -140,6 +148,7 @@ mod tests {
     fn names_the_missing_field_only_to_the_families_that_need_it() {
         let kernel = Kernel {
             layout: KernelLayout::UNKNOWN,
+            drop_reasons: DropReasons::default(),
             missing: vec![MissingField {
                 path: "signal_struct.live",
                 required_by: &[Family::Exit],

@@ -3,6 +3,7 @@
 
 mod attach;
 mod cgroup;
+mod drop;
 mod exec;
 mod exit;
 mod oom;
@@ -43,17 +44,20 @@ pub enum Family {
     Cgroup,
     /// Cgroups that are removed.
     Removal,
+    /// Dropped packets.
+    Drop,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
         Self::Signal,
         Self::Cgroup,
         Self::Removal,
+        Self::Drop,
     ];
 
     fn probe(self) -> &'static Probe {
@@ -64,6 +68,7 @@ impl Family {
             Self::Signal => &signal::PROBE,
             Self::Cgroup => &cgroup::PROBE,
             Self::Removal => &removal::PROBE,
+            Self::Drop => &drop::PROBE,
         }
     }
 }
@@ -208,7 +213,7 @@ fn try_load(
         .iter()
         .map(|family| status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref()))
         .collect();
-    let collector = Collector::try_new(ebpf, cgroups).map_err(LoadError::Collector)?;
+    let collector = Collector::try_new(ebpf, &kernel, cgroups).map_err(LoadError::Collector)?;
     let probes = [probes, collector.statuses().to_vec()].concat();
     Ok((probes, collector))
 }

@@ -4,6 +4,7 @@
 pub mod actor;
 mod cgroup;
 mod check;
+mod drop;
 mod exec;
 mod exit;
 mod leftovers;
@@ -33,7 +34,7 @@ use watch::Watch;
 pub use report::{Outcome, Report, Verdict};
 
 /// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
-const CHECKS: [&Check; 7] = [
+const CHECKS: [&Check; 8] = [
     &oom::CHECK,
     &exit::CHECK,
     &exec::CHECK,
@@ -41,6 +42,7 @@ const CHECKS: [&Check; 7] = [
     &cgroup::CHECK,
     &cgroup::START,
     &cgroup::REMOVAL,
+    &drop::CHECK,
 ];
 
 /// What to test, and how to tell.

@@ -12,8 +12,12 @@ pub struct ProcessExec {
     pub process: Process,
     /// Where it runs.
     pub cgroups: CgroupIds,
+    /// Inode of its network namespace, 0 when it is not known.
+    pub netns: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// As given to execve, ended by NUL.
     pub filename: [u8; MAX_FILENAME],
 }
 
-const _: () = assert!(size_of::<ProcessExec>() == 336);
+const _: () = assert!(size_of::<ProcessExec>() == 344);

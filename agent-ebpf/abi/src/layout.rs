@@ -42,6 +42,10 @@ macro_rules! offsets {
     };
 }
 
+mod net;
+
+pub use net::{DropLayout, PacketLayout, SocketLayout};
+
 /// Everything the programs need to know of this kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +62,12 @@ pub struct KernelLayout {
     pub signal: SignalLayout,
     /// `struct linux_binprm`'s `filename`.
     pub binprm_filename: Offset,
+    /// `struct sk_buff` and what it leads to.
+    pub packet: PacketLayout,
+    /// `struct sock`.
+    pub socket: SocketLayout,
+    /// Reasons of dropped packets.
+    pub drop: DropLayout,
     /// Fields of the records that plain tracepoints are given.
     pub tracepoint: TracepointLayout,
     /// Size of an element of `pid.numbers`, in bytes.
@@ -78,6 +88,7 @@ offsets! {
         exit_code,
         group_leader,
         mm,
+        nsproxy,
         pid,
         real_parent,
         signal,
@@ -173,6 +184,9 @@ offsets! {
         cgroup_mkdir_root,
         cgroup_mkdir_id,
         cgroup_mkdir_path,
+        kfree_skb_packet,
+        kfree_skb_location,
+        kfree_skb_reason,
     }
 }
 
@@ -185,6 +199,9 @@ impl KernelLayout {
         memory: MemoryLayout::ABSENT,
         signal: SignalLayout::ABSENT,
         binprm_filename: Offset::ABSENT,
+        packet: PacketLayout::ABSENT,
+        socket: SocketLayout::ABSENT,
+        drop: DropLayout::UNKNOWN,
         tracepoint: TracepointLayout::ABSENT,
         pid_number_size: 0,
         mark_victim_has_task: 0,

@@ -8,6 +8,8 @@
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
 
 mod cgroup;
+mod counted;
+mod drop;
 mod exec;
 mod exit;
 mod header;
@@ -19,16 +21,18 @@ mod process;
 mod signal;
 
 pub use cgroup::{CgroupCreated, CgroupRemoved};
+pub use counted::{Counted, Generation};
+pub use drop::{DropCount, DropKey};
 pub use exec::ProcessExec;
 pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
 pub use layout::{
-    CgroupLayout, KernelLayout, MemoryLayout, Offset, ProcessLayout, SignalLayout, TaskLayout,
-    TracepointLayout,
+    CgroupLayout, DropLayout, KernelLayout, MemoryLayout, Offset, PacketLayout, ProcessLayout,
+    SignalLayout, SocketLayout, TaskLayout, TracepointLayout,
 };
 pub use limits::{
-    BULK_RING_BYTES, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME,
-    SIGNAL_ORIGINS, URGENT_RING_BYTES,
+    BULK_RING_BYTES, DROPS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM,
+    MAX_FILENAME, MAX_INTERFACE_NAME, SIGNAL_ORIGINS, URGENT_RING_BYTES,
 };
 pub use loss::{LOSS_COUNTERS, Lane, loss_index};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
@@ -45,6 +49,12 @@ pub mod names {
     pub const BULK: &str = "BULK";
     /// Per-CPU array of `u64`, indexed by [`crate::loss_index`].
     pub const LOST: &str = "LOST";
+    /// Array of the present generation of each [`crate::Counted`] map.
+    pub const GENERATIONS: &str = "GENERATIONS";
+    /// Per-CPU array of what found no room in each [`crate::Counted`] map.
+    pub const UNCOUNTED: &str = "UNCOUNTED";
+    /// Hash of `DropKey` to `DropCount`.
+    pub const DROPS: &str = "DROPS";
 }
 
 /// Implements `aya::Pod` for types that the module above promises to be plain.
@@ -60,6 +70,8 @@ pod!(
     CgroupCreated,
     CgroupIds,
     CgroupRemoved,
+    DropCount,
+    DropKey,
     KernelLayout,
     MemoryCgroup,
     OomKill,

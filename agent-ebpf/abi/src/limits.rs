@@ -16,6 +16,13 @@ pub const MAX_COMM: usize = 16;
 /// Bytes of the file name given to execve.
 pub const MAX_FILENAME: usize = 256;
 
+/// Bytes of the name of a network device, its NUL included, as the kernel keeps it.
+pub const MAX_INTERFACE_NAME: usize = 16;
+
+/// Kinds of drops counted apart in a second: a port scan of this many ports is still told port by port. With 160 bytes
+/// each the map takes 1.3 MB.
+pub const DROPS: u32 = 8192;
+
 /// Processes and signals whose origin is remembered; the least recently used is forgotten first. A
 /// fatal signal is asked for within milliseconds, so this only has to cover that time on a busy node.
 pub const SIGNAL_ORIGINS: u32 = 4096;

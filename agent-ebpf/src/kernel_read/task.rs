@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
 use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, ResidentPages};
 
-use super::{Address, CgroupPtr, MemoryCss, layout, read, read_at, read_known};
+use super::{Address, CgroupPtr, MemoryCss, NetnsPtr, layout, read, read_at, read_known};
 use crate::maps::LAYOUT;
 
 /// `SIGNAL_GROUP_EXIT` of `include/linux/sched/signal.h`, the same since 2.6: the process is to end as a whole.
@@ -98,6 +98,13 @@ impl TaskPtr {
             memory_hierarchy: memory.hierarchy(),
             reserved: 0,
         }
+    }
+
+    /// Returns its network namespace, none when it is ending.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> NetnsPtr {
+        let namespaces: Address = read(self.0, &LAYOUT.task.nsproxy);
+        NetnsPtr::at(read(namespaces, &LAYOUT.packet.task_netns))
     }
 
     /// Returns the state of its cgroup in the memory controller.

@@ -1,4 +1,4 @@
-//! Hook `sched:sched_process_exec`: each successful execve. Kernel 5.10 and later. Some 25 reads an
+//! Hook `sched:sched_process_exec`: each successful execve. Kernel 5.10 and later. Some 28 reads an
 //! execution. Emits `ProcessExec`, bulk.
 
 use aya_ebpf::{
@@ -56,6 +56,8 @@ fn record(task: TaskPtr, filename: Address) {
             |record: *mut ProcessExec| {
                 task.describe(&raw mut (*record).process);
                 (*record).cgroups = task.cgroups();
+                (*record).netns = task.netns().inode();
+                (*record).reserved = 0;
                 read_text(filename, &raw mut (*record).filename);
             },
         );

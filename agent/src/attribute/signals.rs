@@ -139,7 +139,8 @@ impl Attributor {
         }
     }
 
-    pub(super) fn signal(&self, ktime_ns: u64, subject: v1::Subject, body: Body) -> v1::Signal {
+    /// Returns a signal as of `ktime_ns`.
+    pub(crate) fn signal(&self, ktime_ns: u64, subject: v1::Subject, body: Body) -> v1::Signal {
         v1::Signal {
             observed_at: Some(self.clock.wall(ktime_ns)),
             ktime_ns,

@@ -81,6 +81,23 @@ pub fn program(pid: u32, name: &str) -> Option<String> {
     Some(file.trim_end_matches(" (deleted)").to_owned())
 }
 
+/// Returns the inode of the network namespace of process `pid`. Of another user's needs CAP_SYS_PTRACE.
+pub fn netns(pid: u32) -> Option<u32> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+    let inode = link.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?;
+    inode.parse().ok()
+}
+
+/// Returns the path of the cgroup of process `pid` in hierarchy `hierarchy`.
+pub fn cgroup(pid: u32, hierarchy: u32) -> Option<String> {
+    let memberships = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    memberships.lines().find_map(|line| {
+        let (number, membership) = line.split_once(':')?;
+        let (_, path) = membership.split_once(':')?;
+        (number.parse() == Ok(hierarchy)).then(|| path.to_owned())
+    })
+}
+
 fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
@@ -143,6 +160,8 @@ mod tests {
         assert!(!own.comm.is_empty());
         assert!(own.parent_pid > 0);
         assert_eq!(leftover(u32::MAX, 0), None);
+        assert!(netns(std::process::id()).unwrap() > 0);
+        assert!(cgroup(std::process::id(), 0).is_none_or(|path| path.starts_with('/')));
         assert!(all_pids(usize::MAX).contains(&std::process::id()));
         assert!(all_pids(3).len() <= 3);
     }

@@ -25,7 +25,6 @@ pub(crate) struct Scheduled {
 
 impl Scheduled {
     /// Has `source` read for the first time after one interval.
-    #[expect(dead_code, reason = "no source is there yet")]
     pub(crate) fn new(source: Box<dyn Source>) -> Self {
         let due = Instant::now() + source.interval();
         Self { source, due }

@@ -129,6 +129,19 @@ impl KernelBtf {
         Ok(Some(matches!(self.target(parameter)?, Type::Ptr(_))))
     }
 
+    /// Returns the constants of the enum `name` in their order; none when there is no such enum.
+    pub(crate) fn enumeration(&self, name: &str) -> Vec<(String, u32)> {
+        let types = self.btf.resolve_types_by_name(name).unwrap_or_default();
+        let found = types.iter().find_map(|candidate| match candidate {
+            Type::Enum(found) => Some(found),
+            _ => None,
+        });
+        let members = found.into_iter().flat_map(|found| &found.members);
+        members
+            .filter_map(|member| Some((self.btf.resolve_name(member).ok()?, member.val())))
+            .collect()
+    }
+
     fn structs(&self, name: &str) -> Result<Vec<Type>, ResolveError> {
         let structs: Vec<Type> = self
             .btf

@@ -3,6 +3,7 @@
 
 mod cgroup;
 mod memory;
+mod net;
 mod task;
 
 use inquest_agent_abi::{KernelLayout, Offset};
@@ -40,7 +41,7 @@ const TASKS: &[Family] = &[Oom, Exit, Exec, Signal];
 const OPTIONAL: &[Family] = &[];
 
 /// One table for each part of the layout.
-const TABLES: &[&[Row]] = &[task::TABLE, cgroup::TABLE, memory::TABLE];
+const TABLES: &[&[Row]] = &[task::TABLE, cgroup::TABLE, memory::TABLE, net::TABLE];
 
 /// Fills in `layout` from the kernel's type information; returns what it does not have.
 pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<MissingField> {
@@ -64,6 +65,8 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
     layout.mark_victim_has_task = u32::from(matches!(told("mark_victim", 0), Ok(Some(true))));
     layout.exit_has_group_dead =
         u32::from(matches!(told("sched_process_exit", 1), Ok(Some(false))));
+    layout.drop.has_reason = u32::from(matches!(told("kfree_skb", 2), Ok(Some(_))));
+    layout.drop.has_socket = u32::from(matches!(told("kfree_skb", 3), Ok(Some(true))));
     missing
 }
 

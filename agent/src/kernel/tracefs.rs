@@ -50,6 +50,10 @@ impl Tracefs {
         layout.cgroup_mkdir_root = field(&mkdir, "root");
         layout.cgroup_mkdir_id = field(&mkdir, "id");
         layout.cgroup_mkdir_path = field(&mkdir, "path");
+        let drop = formats("skb/kfree_skb");
+        layout.kfree_skb_packet = field(&drop, "skbaddr");
+        layout.kfree_skb_location = field(&drop, "location");
+        layout.kfree_skb_reason = field(&drop, "reason");
     }
 }
 

@@ -136,7 +136,7 @@ mod tests {
     use inquest_agent_abi::{KernelLayout, Offset};
 
     use super::*;
-    use crate::probes::Family;
+    use crate::{kernel::DropReasons, probes::Family};
 
     #[test]
     fn takes_the_verdict_from_a_verifier_log() {
@@ -152,6 +152,7 @@ mod tests {
         layout.tracepoint.mark_victim_pid = Offset::new(8);
         let kernel = Kernel {
             layout,
+            drop_reasons: DropReasons::default(),
             missing: Vec::new(),
             without_btf: Some("no type information".to_owned()),
             without_tracefs: None,

@@ -87,6 +87,8 @@ mod tests {
                 unified: cgroup,
                 ..NOWHERE
             },
+            netns: 0,
+            reserved: 0,
             filename,
         }
     }

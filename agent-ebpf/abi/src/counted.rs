@@ -1,0 +1,24 @@
+//! How programs count in a map that the agent empties while they go on.
+//!
+//! Each key carries the generation in which it was made. The agent takes out the entries of the generation before, in
+//! which no program counts any more, and then begins the next: no count is read while it still grows, none is lost.
+
+/// A key of such a map.
+pub trait Generation {
+    /// Returns the generation in which the entry was made, 0 or 1.
+    fn generation(&self) -> u32;
+}
+
+/// The maps that are emptied like this: the index of each one's present generation, and of its count of what found no
+/// room.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Counted {
+    /// `DropKey` to `DropCount`.
+    Drops = 0,
+}
+
+impl Counted {
+    /// How many there are.
+    pub const COUNT: u32 = 1;
+}

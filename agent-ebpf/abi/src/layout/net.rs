@@ -1,0 +1,71 @@
+//! Where this kernel keeps packets, sockets, devices and their network namespaces.
+
+use super::Offset;
+
+offsets! {
+    /// `struct sk_buff`, and from it to its device and network namespace.
+    PacketLayout {
+        /// `sk_buff.dev`
+        device,
+        /// `sk_buff.sk`
+        socket,
+        /// `sk_buff.len`
+        len,
+        /// `sk_buff.protocol`
+        protocol,
+        /// `sk_buff.network_header`
+        network_header,
+        /// `sk_buff.head`
+        head,
+        /// `sk_buff._skb_refdst`, a pointer with flags in its lowest bit
+        route,
+        /// `dst_entry.dev`
+        route_device,
+        /// `net_device.nd_net.net`
+        device_netns,
+        /// `net_device.ifindex`
+        device_index,
+        /// `net_device.name`
+        device_name,
+        /// `nsproxy.net_ns`
+        task_netns,
+        /// `net.ns.inum`
+        netns_inode,
+    }
+}
+
+offsets! {
+    /// `struct sock`, which starts with a `struct sock_common`.
+    SocketLayout {
+        /// `sock_common.skc_net.net`
+        netns,
+        /// `sock_common.skc_state`
+        state,
+        /// `sock.sk_cgrp_data`, of which the pointer to the v2 cgroup comes first
+        cgroup,
+    }
+}
+
+/// What the programs must know of `enum skb_drop_reason` and of the tracepoint that carries it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DropLayout {
+    /// A bit for each reason of the core that is no loss to anyone: not counted.
+    pub ignored: [u32; DropLayout::IGNORED_WORDS],
+    /// 1 when `kfree_skb` is given the reason as its third argument: since 5.17.
+    pub has_reason: u32,
+    /// 1 when `kfree_skb` is given the receiving socket as its fourth argument: since 6.11.
+    pub has_socket: u32,
+}
+
+impl DropLayout {
+    /// Words of [`Self::ignored`]: room for twice the reasons that 6.18 has.
+    pub const IGNORED_WORDS: usize = 8;
+
+    /// Of a kernel of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        ignored: [0; Self::IGNORED_WORDS],
+        has_reason: 0,
+        has_socket: 0,
+    };
+}

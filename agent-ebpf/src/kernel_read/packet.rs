@@ -1,0 +1,168 @@
+//! Reads packets: their headers as far as the ports, and the device and socket they are at.
+
+use inquest_agent_abi::MAX_INTERFACE_NAME;
+
+use super::{Address, NetnsPtr, SocketPtr, read, read_at};
+use crate::maps::LAYOUT;
+
+/// `ETH_P_IP` and `ETH_P_IPV6`, as a little-endian CPU reads them from the network.
+const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
+const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
+/// A header offset that was not set yet.
+const NO_HEADER: u16 = u16::MAX;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const SCTP: u8 = 132;
+
+/// A `struct sk_buff`.
+#[derive(Clone, Copy)]
+pub(crate) struct PacketPtr(Address);
+
+impl PacketPtr {
+    /// Returns the packet at `address`.
+    #[inline(always)]
+    pub(crate) fn at(address: Address) -> Self {
+        Self(address)
+    }
+
+    /// Returns its length in bytes, without the headers already taken off.
+    #[inline(always)]
+    pub(crate) fn len(self) -> u32 {
+        read(self.0, &LAYOUT.packet.len)
+    }
+
+    /// Returns the socket that it comes from or was found to go to.
+    #[inline(always)]
+    pub(crate) fn socket(self) -> SocketPtr {
+        SocketPtr::at(read(self.0, &LAYOUT.packet.socket))
+    }
+
+    /// Returns the device it is at.
+    #[inline(always)]
+    pub(crate) fn device(self) -> DevicePtr {
+        DevicePtr(read(self.0, &LAYOUT.packet.device))
+    }
+
+    /// Returns the device that its route leads through.
+    #[inline(always)]
+    pub(crate) fn route_device(self) -> DevicePtr {
+        let route: Address = read(self.0, &LAYOUT.packet.route);
+        DevicePtr(read(route & !1, &LAYOUT.packet.route_device))
+    }
+
+    /// Returns its IP header, `None` when it has none, or none yet.
+    #[inline(always)]
+    pub(crate) fn ip(self) -> Option<IpHeader> {
+        let offset: u16 = read(self.0, &LAYOUT.packet.network_header);
+        if offset == 0 || offset == NO_HEADER {
+            return None;
+        }
+        let head: Address = read(self.0, &LAYOUT.packet.head);
+        let at = head.wrapping_add(u64::from(offset));
+        let first: u8 = read_at(at);
+        // What the header says must be what the packet is: a header may be about to be written.
+        match (read::<u16>(self.0, &LAYOUT.packet.protocol), first >> 4) {
+            (ETHERTYPE_IPV4, 4) => Some(IpHeader {
+                at,
+                v6: false,
+                len: (first & 0xf) * 4,
+            }),
+            (ETHERTYPE_IPV6, 6) => Some(IpHeader {
+                at,
+                v6: true,
+                len: 40,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The IP header of a packet.
+#[derive(Clone, Copy)]
+pub(crate) struct IpHeader {
+    at: Address,
+    v6: bool,
+    len: u8,
+}
+
+impl IpHeader {
+    /// Returns 4 or 6.
+    #[inline(always)]
+    pub(crate) fn version(self) -> u8 {
+        if self.v6 { 6 } else { 4 }
+    }
+
+    /// Returns the number of the protocol it carries; of IPv6, of its first extension header if it has any.
+    #[inline(always)]
+    pub(crate) fn protocol(self) -> u8 {
+        read_at(self.at.wrapping_add(if self.v6 { 6 } else { 9 }))
+    }
+
+    /// Returns the source address in network order, an IPv4 one in the first four bytes.
+    #[inline(always)]
+    pub(crate) fn source(self) -> [u8; 16] {
+        self.address(if self.v6 { 8 } else { 12 })
+    }
+
+    /// Returns the destination address, like [`Self::source`].
+    #[inline(always)]
+    pub(crate) fn destination(self) -> [u8; 16] {
+        self.address(if self.v6 { 24 } else { 16 })
+    }
+
+    /// Returns source and destination port, both 0 for a protocol without ports and for a later fragment.
+    #[inline(always)]
+    pub(crate) fn ports(self) -> (u16, u16) {
+        let has_ports = matches!(self.protocol(), TCP | UDP | SCTP);
+        if !has_ports || (!self.v6 && self.is_later_fragment()) {
+            return (0, 0);
+        }
+        let ports: [u8; 4] = read_at(self.at.wrapping_add(u64::from(self.len)));
+        (
+            u16::from_be_bytes([ports[0], ports[1]]),
+            u16::from_be_bytes([ports[2], ports[3]]),
+        )
+    }
+
+    #[inline(always)]
+    fn is_later_fragment(self) -> bool {
+        let flags_and_offset: [u8; 2] = read_at(self.at.wrapping_add(6));
+        u16::from_be_bytes(flags_and_offset) & 0x1fff != 0
+    }
+
+    #[inline(always)]
+    fn address(self, offset: u64) -> [u8; 16] {
+        let at = self.at.wrapping_add(offset);
+        if self.v6 {
+            return read_at(at);
+        }
+        let short: [u8; 4] = read_at(at);
+        let mut address = [0; 16];
+        [address[0], address[1], address[2], address[3]] = short;
+        address
+    }
+}
+
+/// A `struct net_device`, perhaps none.
+#[derive(Clone, Copy)]
+pub(crate) struct DevicePtr(Address);
+
+impl DevicePtr {
+    /// Returns the network namespace it is in.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> NetnsPtr {
+        NetnsPtr::at(read(self.0, &LAYOUT.packet.device_netns))
+    }
+
+    /// Returns its index within its namespace.
+    #[inline(always)]
+    pub(crate) fn index(self) -> u32 {
+        read(self.0, &LAYOUT.packet.device_index)
+    }
+
+    /// Returns its name.
+    #[inline(always)]
+    pub(crate) fn name(self) -> [u8; MAX_INTERFACE_NAME] {
+        read(self.0, &LAYOUT.packet.device_name)
+    }
+}

@@ -1,0 +1,76 @@
+//! What the kernel side counts about the network, taken out of its maps once a second. Must not decide what a count
+//! means.
+
+mod address;
+mod drops;
+
+use std::time::Duration;
+
+use aya::Ebpf;
+use inquest_agent_abi::Counted;
+use inquest_proto::v1::{self, loss::Stage};
+use tracing::debug;
+
+use crate::{
+    attribute::Attributor,
+    collect::{clock::ktime_now_ns, counted::Generations, ring_buffer::OpenError, source::Source},
+    kernel::DropReasons,
+    loss::Losses,
+};
+use drops::Drops;
+
+/// Time between two readings, and so the length of a window.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// All of it; one source, since the maps share their generations.
+pub(crate) struct Network {
+    generations: Generations,
+    drops: Drops,
+    /// When the window began.
+    start_ktime_ns: u64,
+}
+
+/// A span of kernel time.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    start_ktime_ns: u64,
+    end_ktime_ns: u64,
+}
+
+impl Network {
+    /// Takes the maps out of `ebpf`.
+    pub(crate) fn open(ebpf: &mut Ebpf, reasons: DropReasons) -> Result<Self, OpenError> {
+        Ok(Self {
+            generations: Generations::open(ebpf)?,
+            drops: Drops::open(ebpf, reasons)?,
+            start_ktime_ns: ktime_now_ns(),
+        })
+    }
+
+    /// Adds what found no room in a map to `losses`.
+    fn count_uncounted(&mut self, losses: &mut Losses) {
+        for (which, reason) in [(Counted::Drops, "drop_map")] {
+            match self.generations.uncounted_since(which) {
+                Ok(count) => losses.add(Stage::RingBuffer, reason, count),
+                Err(error) => debug!(%error, reason, "failed to read what was not counted"),
+            }
+        }
+    }
+}
+
+impl Source for Network {
+    fn interval(&self) -> Duration {
+        INTERVAL
+    }
+
+    fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
+        let window = Window {
+            start_ktime_ns: self.start_ktime_ns,
+            end_ktime_ns: ktime_now_ns(),
+        };
+        self.start_ktime_ns = window.end_ktime_ns;
+        let signals = self.drops.read(&mut self.generations, window, attributor);
+        self.count_uncounted(losses);
+        signals
+    }
+}
