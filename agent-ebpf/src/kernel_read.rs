@@ -6,12 +6,16 @@
 //! meaning hangs on such a field.
 
 mod cgroup;
+mod descriptor;
 mod packet;
+mod registers;
 mod socket;
 mod task;
 
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
+pub(crate) use descriptor::DescriptorSocket;
 pub(crate) use packet::PacketPtr;
+pub(crate) use registers::SyscallPtr;
 pub(crate) use socket::{NetnsPtr, SocketPtr};
 pub(crate) use task::{SIGNAL_MASK, TaskPtr};
 

@@ -7,7 +7,8 @@ use aya_ebpf::{
 };
 use inquest_agent_abi::{
     BULK_RING_BYTES, Counted, DROPS as MAX_DROPS, DropCount, DropKey, KernelLayout, LOSS_COUNTERS,
-    SIGNAL_ORIGINS, SignalOrigin, URGENT_RING_BYTES,
+    SIGNAL_ORIGINS, SignalOrigin, ThreadWait, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
+    WATCHED_CGROUPS, WaitKey, WaitTotal, WatchedCgroup,
 };
 
 use crate::kernel_read::Address;
@@ -45,6 +46,20 @@ pub(crate) static ORIGINS: LruHashMap<u64, SignalOrigin> =
 /// once, so this only has to hold them while others, such as those of an ending pid namespace, come in.
 #[map]
 pub(crate) static OOM_VICTIMS: LruHashMap<u64, Address> = LruHashMap::with_max_entries(1024, 0);
+
+/// The cgroups whose threads are watched.
+#[map]
+pub(crate) static WATCHED: HashMap<u64, WatchedCgroup> =
+    HashMap::with_max_entries(WATCHED_CGROUPS, 0);
+
+/// What each thread of a watched cgroup is doing, by its id.
+#[map]
+pub(crate) static THREADS: LruHashMap<u32, ThreadWait> =
+    LruHashMap::with_max_entries(WAIT_THREADS, 0);
+
+/// Where their time went.
+#[map]
+pub(crate) static WAITS: HashMap<WaitKey, WaitTotal> = HashMap::with_max_entries(WAIT_TOTALS, 0);
 
 /// Returns the key of thread `victim` as a victim of the current thread: not of the latter alone, since an
 /// interrupt may send one of its own.

@@ -8,5 +8,6 @@ mod exit;
 mod oom;
 mod removal;
 mod signal;
+mod wait;
 
 const SIGKILL: u32 = 9;

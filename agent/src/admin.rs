@@ -1,21 +1,25 @@
-//! The agent's own page: health, readiness, status, metrics and the log level; must not be reachable
+//! The agent's own page: health, readiness, status, metrics, the log level, and where wait profiles are asked
+//! for; must not be reachable
 //! from beyond the pod.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use inquest_proto::v1;
 use inquest_proto::v1::probe_status;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::loss::LossTotal;
+use crate::profile_desk::{ProfileDesk, ProfileRefusal};
 use crate::ship::status::{Identity, NodeReport, StreamStatus};
 use crate::spool::{SharedSpool, SpoolStatus};
 use crate::telemetry::{ErrorChain, LogLevel};
@@ -44,6 +48,25 @@ pub struct Admin {
     pub registry: Registry,
     /// The level of the log.
     pub log_level: LogLevel,
+    /// Where wait profiles are asked for.
+    pub profile_desk: ProfileDesk,
+}
+
+/// How long a request for a profile waits for its answer: the collector takes it up within a second.
+const PROFILE_ANSWER: Duration = Duration::from_secs(5);
+/// The window of a profile that does not say how long.
+const DEFAULT_WINDOW_SECONDS: u64 = 10;
+
+/// What `/profile` is asked.
+#[derive(Debug, Deserialize)]
+struct ProfileQuery {
+    cgroup: String,
+    #[serde(default = "default_window")]
+    seconds: u64,
+}
+
+const fn default_window() -> u64 {
+    DEFAULT_WINDOW_SECONDS
 }
 
 /// What `/status` answers.
@@ -99,6 +122,7 @@ impl Admin {
             .route("/status", get(status))
             .route("/metrics", get(metrics))
             .route("/log-level", put(log_level))
+            .route("/profile", post(profile))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(Arc::new(self))
     }
@@ -156,6 +180,39 @@ async fn log_level(State(admin): State<Arc<Admin>>, level: String) -> (StatusCod
         ),
         Err(error) => (StatusCode::BAD_REQUEST, format!("{}\n", ErrorChain(&error))),
     }
+}
+
+/// Has a cgroup watched; its profile becomes a signal when the window ends.
+async fn profile(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<ProfileQuery>,
+) -> (StatusCode, String) {
+    let window = Duration::from_secs(query.seconds);
+    let answer = match admin.profile_desk.ask(query.cgroup, window) {
+        Ok(answer) => answer,
+        Err(refusal) => return refused(refusal),
+    };
+    match timeout(PROFILE_ANSWER, answer).await {
+        Ok(Ok(Ok(()))) => (
+            StatusCode::ACCEPTED,
+            format!("watching it for {} s\n", query.seconds),
+        ),
+        Ok(Ok(Err(refusal))) => refused(refusal),
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nothing watches this node, see /status for the reason\n".to_owned(),
+        ),
+    }
+}
+
+fn refused(refusal: ProfileRefusal) -> (StatusCode, String) {
+    let code = match refusal {
+        ProfileRefusal::Window => StatusCode::BAD_REQUEST,
+        ProfileRefusal::NoCgroup => StatusCode::NOT_FOUND,
+        ProfileRefusal::Busy => StatusCode::TOO_MANY_REQUESTS,
+        ProfileRefusal::NoProbe => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (code, format!("{refusal}\n"))
 }
 
 impl From<v1::ProbeStatus> for ProbeLine {

@@ -16,9 +16,12 @@ mod ring_buffer;
 mod source;
 mod sources;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use aya::Ebpf;
 use inquest_agent_abi::{CgroupIds, Lane, OomKill};
 use inquest_proto::v1::{self, loss::Stage};
 use tokio::{
@@ -33,6 +36,7 @@ use crate::{
     decode::{self, DecodeError, Record},
     kernel::Kernel,
     loss::Losses,
+    probes::Programs,
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
@@ -42,6 +46,8 @@ use probe_log::ProbeLog;
 use recent_processes::RecentProcesses;
 use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
 use source::Scheduled;
+
+pub(crate) use sources::SourceParts;
 
 /// Time between two readings of the bulk lane, and between two watermarks. Each tick wakes the process, which is
 /// most of what an idle agent costs; the lane's ring holds what some 5,000 executions a second leave in between.
@@ -103,7 +109,7 @@ struct Rest {
     probe_log: ProbeLog,
     sources: Vec<Scheduled>,
     statuses: Vec<v1::ProbeStatus>,
-    _ebpf: Ebpf,
+    _programs: Programs,
 }
 
 /// Where a collector hands things on to, and when it is to end.
@@ -119,15 +125,16 @@ impl fmt::Debug for Collector {
 }
 
 impl Collector {
-    /// Opens the maps of `ebpf`, which read `kernel`, and learns the cgroups that there are.
-    pub fn try_new(
-        mut ebpf: Ebpf,
+    /// Opens the maps of `programs`, which read `kernel`, and learns the cgroups that there are.
+    pub(crate) fn try_new(
+        programs: Programs,
         kernel: &Kernel,
-        cgroups: CgroupFs,
+        parts: SourceParts,
     ) -> Result<Self, CollectorError> {
-        let cgroups = Arc::new(cgroups);
+        let mut ebpf = programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cgroups = Arc::clone(&parts.cgroups);
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
-        let sources = sources::open(&mut ebpf, kernel);
+        let sources = sources::open(&mut ebpf, kernel, parts);
         let rest = Rest {
             bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
             lost: LossCounters::open(&mut ebpf)?,
@@ -140,7 +147,7 @@ impl Collector {
             probe_log: ProbeLog::open(&mut ebpf),
             sources: sources.scheduled,
             statuses: sources.statuses,
-            _ebpf: ebpf,
+            _programs: Arc::clone(&programs),
         };
         Ok(Self { urgent, rest })
     }

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod loss;
 pub mod metrics;
 pub mod probes;
+pub mod profile_desk;
 pub mod run;
 pub mod self_test;
 pub mod ship;

@@ -8,9 +8,15 @@ mod exec;
 mod exit;
 mod oom;
 mod removal;
+mod sched;
 mod signal;
+mod switch;
+mod thread_walk;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use aya::{Btf, Ebpf, EbpfLoader};
 use inquest_agent_abi::{TracepointLayout, names};
@@ -18,8 +24,9 @@ use inquest_proto::v1::{ProbeStatus, probe_status};
 use tracing::{debug, info};
 
 use crate::{
-    collect::{Collector, cgroupfs::CgroupFs},
+    collect::{Collector, SourceParts, cgroupfs::CgroupFs},
     kernel::{self, Kernel},
+    profile_desk::ProfileDesk,
     telemetry::ErrorChain,
 };
 
@@ -46,11 +53,15 @@ pub enum Family {
     Removal,
     /// Dropped packets.
     Drop,
+    /// Threads that leave and enter a CPU.
+    SchedSwitch,
+    /// Threads that can run again.
+    SchedWakeup,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -58,7 +69,14 @@ impl Family {
         Self::Cgroup,
         Self::Removal,
         Self::Drop,
+        Self::SchedSwitch,
+        Self::SchedWakeup,
     ];
+
+    /// Returns whether it is attached only while somebody wants to know.
+    fn is_on_demand(self) -> bool {
+        matches!(self, Self::SchedSwitch | Self::SchedWakeup)
+    }
 
     fn probe(self) -> &'static Probe {
         match self {
@@ -69,6 +87,8 @@ impl Family {
             Self::Cgroup => &cgroup::PROBE,
             Self::Removal => &removal::PROBE,
             Self::Drop => &drop::PROBE,
+            Self::SchedSwitch => &sched::SWITCH,
+            Self::SchedWakeup => &sched::WAKEUP,
         }
     }
 }
@@ -116,9 +136,40 @@ struct Probe {
     without: &'static str,
 }
 
-/// Returns the names of all probes, in the order of [`Family::ALL`].
+/// Returns the names of all probes, in the order of [`Family::ALL`], then that of the walks over all threads.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    Family::ALL.into_iter().map(|family| family.probe().name)
+    let probes = Family::ALL.into_iter().map(|family| family.probe().name);
+    probes.chain([thread_walk::NAME])
+}
+
+/// The loaded programs, shared by those that put probes on and take them off while the agent runs.
+pub(crate) type Programs = Arc<Mutex<Ebpf>>;
+
+pub(crate) use attach::AttachError;
+pub(crate) use switch::Switch;
+pub(crate) use thread_walk::ThreadWalks;
+
+/// What a wait profile needs of the loaded programs.
+pub(crate) struct WaitProbes {
+    /// Of the scheduler's hooks: off until a cgroup is watched.
+    pub(crate) switches: Vec<Switch>,
+    /// `None` when this kernel does not walk over its threads.
+    pub(crate) walks: Option<ThreadWalks>,
+}
+
+impl WaitProbes {
+    /// Returns what there is; `None` without the scheduler's hooks, which are all that a profile cannot do without.
+    fn new(programs: &Programs, on_demand: Vec<(Family, Hook)>, walks: bool) -> Option<Self> {
+        let has = |family| on_demand.iter().any(|(loaded, _)| *loaded == family);
+        if !has(Family::SchedSwitch) || !has(Family::SchedWakeup) {
+            return None;
+        }
+        let switch = |(family, hook)| Switch::new(Arc::clone(programs), family, hook);
+        Some(Self {
+            switches: on_demand.into_iter().map(switch).collect(),
+            walks: walks.then(|| ThreadWalks::new(programs)),
+        })
+    }
 }
 
 /// What to load and where to look.
@@ -130,6 +181,8 @@ pub struct ProbeConfig {
     pub hooks: Vec<Hook>,
     /// Where the node's cgroup file systems are mounted.
     pub cgroup_root: PathBuf,
+    /// Where wait profiles are asked for.
+    pub profile_desk: ProfileDesk,
 }
 
 impl Default for ProbeConfig {
@@ -138,6 +191,7 @@ impl Default for ProbeConfig {
             disabled: Vec::new(),
             hooks: Hook::LADDER.to_vec(),
             cgroup_root: PathBuf::from(CGROUP_ROOT),
+            profile_desk: ProfileDesk::default(),
         }
     }
 }
@@ -209,50 +263,78 @@ fn try_load(
         .override_global(names::LAYOUT, &kernel.layout, true)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
+    let mut on_demand = Vec::new();
     let probes: Vec<_> = Family::ALL
         .iter()
-        .map(|family| status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref()))
+        .map(|family| {
+            let (status, hook) = status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref());
+            if family.is_on_demand() {
+                on_demand.extend(hook.map(|hook| (*family, hook)));
+            }
+            status
+        })
         .collect();
-    let collector = Collector::try_new(ebpf, &kernel, cgroups).map_err(LoadError::Collector)?;
-    let probes = [probes, collector.statuses().to_vec()].concat();
+    let (walks, walk_status) = thread_walk::load(config, &mut ebpf, btf.as_ref());
+    let programs = Arc::new(Mutex::new(ebpf));
+    let wait_probes = WaitProbes::new(&programs, on_demand, walks);
+    let parts = SourceParts {
+        cgroups: Arc::new(cgroups),
+        wait_probes,
+        profile_desk: config.profile_desk.clone(),
+    };
+    let collector = Collector::try_new(programs, &kernel, parts).map_err(LoadError::Collector)?;
+    let probes = [probes, vec![walk_status], collector.statuses().to_vec()].concat();
     Ok((probes, collector))
 }
 
-/// Attaches `probe` by the first hook that holds, unless it is to stay off.
+/// Attaches `probe` by the first hook that holds, unless it is to stay off; only loads it when it is attached on
+/// demand. Returns that hook, too.
 fn status(
     probe: &Probe,
     config: &ProbeConfig,
     kernel: &Kernel,
     ebpf: &mut Ebpf,
     btf: Option<&Btf>,
-) -> ProbeStatus {
-    let mut status = missing(probe, config, "");
+) -> (ProbeStatus, Option<Hook>) {
+    let mut status = missing(probe.name, probe.without, config, "");
     if status.state() == probe_status::State::Disabled {
-        return status;
+        return (status, None);
     }
     let mut failures = Vec::new();
+    let mut held = None;
     for hook in &config.hooks {
-        match attach::attach(probe, *hook, kernel, ebpf, btf) {
-            Ok(()) => {
-                status.set_state(probe_status::State::Attached);
+        let loaded = attach::load(probe, *hook, kernel, ebpf, btf);
+        let held_on = loaded.and_then(|()| {
+            if probe.family.is_on_demand() {
+                Ok(probe_status::State::OnDemand)
+            } else {
+                attach::attach(probe, *hook, ebpf).map(|_link| probe_status::State::Attached)
+            }
+        });
+        match held_on {
+            Ok(state) => {
+                status.set_state(state);
                 hook.name().clone_into(&mut status.hook);
+                held = Some(*hook);
                 break;
             }
             Err(error) => failures.push(format!("{}: {}", hook.name(), attach::describe(&error))),
         }
     }
     status.detail = failures.join("; ");
-    status
+    (status, held)
 }
 
 fn all_missing(config: &ProbeConfig, detail: &str) -> Vec<ProbeStatus> {
     let probes = Family::ALL.iter().map(|family| family.probe());
-    probes.map(|probe| missing(probe, config, detail)).collect()
+    probes
+        .map(|probe| missing(probe.name, probe.without, config, detail))
+        .collect()
 }
 
 /// The status of a probe that is not attached: because of `detail`, unless it is to stay off.
-fn missing(probe: &Probe, config: &ProbeConfig, detail: &str) -> ProbeStatus {
-    let (state, detail) = if config.disabled.iter().any(|name| name == probe.name) {
+fn missing(name: &str, without: &str, config: &ProbeConfig, detail: &str) -> ProbeStatus {
+    let (state, detail) = if config.disabled.iter().any(|disabled| disabled == name) {
         (
             probe_status::State::Disabled,
             "disabled by the configuration",
@@ -261,11 +343,11 @@ fn missing(probe: &Probe, config: &ProbeConfig, detail: &str) -> ProbeStatus {
         (probe_status::State::Missing, detail)
     };
     ProbeStatus {
-        name: probe.name.to_owned(),
+        name: name.to_owned(),
         state: state.into(),
         hook: String::new(),
         detail: detail.to_owned(),
-        without: probe.without.to_owned(),
+        without: without.to_owned(),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::coverage::{Coverage, Previous};
 use crate::loss::LossTotal;
 use crate::metrics::{self, ShipMetrics};
 use crate::probes::{self, ProbeConfig};
+use crate::profile_desk::ProfileDesk;
 use crate::ship::backoff::Backoff;
 use crate::ship::batch::Batcher;
 use crate::ship::status::{Identity, NodeReport, StreamStatus};
@@ -42,7 +43,7 @@ pub async fn run(config: Config, log_level: LogLevel) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let agent = Agent::open(&config)?;
     let admin = agent.serve_admin(&config, log_level).await?;
-    let watching = watch_node(&config, &agent.report).await?;
+    let watching = watch_node(&config, &agent).await?;
     let mut tasks = agent.start(&config, watching, admin).await?;
     tokio::select! {
         name = stop.told() => info!(signal = name, "stopping"),
@@ -64,6 +65,7 @@ struct Agent {
     report: watch::Sender<NodeReport>,
     ready: watch::Sender<bool>,
     stream_status: watch::Sender<StreamStatus>,
+    profile_desk: ProfileDesk,
 }
 
 impl Agent {
@@ -92,6 +94,7 @@ impl Agent {
             report: watch::Sender::default(),
             ready: watch::Sender::default(),
             stream_status: watch::Sender::default(),
+            profile_desk: ProfileDesk::default(),
         })
     }
 
@@ -117,6 +120,7 @@ impl Agent {
             spool,
             lost,
             log_level,
+            profile_desk: self.profile_desk.clone(),
         };
         Ok(tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, admin.router()).await {
@@ -205,12 +209,10 @@ impl Watching {
 }
 
 /// Loads and attaches the probes, on a thread that may block, and reports what came of it.
-async fn watch_node(
-    config: &Config,
-    report: &watch::Sender<NodeReport>,
-) -> anyhow::Result<Watching> {
+async fn watch_node(config: &Config, agent: &Agent) -> anyhow::Result<Watching> {
     let probes = ProbeConfig {
         disabled: config.probes.disabled.clone(),
+        profile_desk: agent.profile_desk.clone(),
         ..ProbeConfig::default()
     };
     let loaded = tokio::task::spawn_blocking(move || probes::load(&probes))
@@ -224,7 +226,7 @@ async fn watch_node(
     if !attached {
         warn!("no probe is attached: this node is not watched; see the reasons in /status");
     }
-    report.send_replace(NodeReport {
+    agent.report.send_replace(NodeReport {
         kernel_release: loaded.kernel_release,
         cgroup_version: loaded.cgroup_version,
         probes: loaded.probes,

@@ -43,8 +43,10 @@ macro_rules! offsets {
 }
 
 mod net;
+mod wait;
 
 pub use net::{DropLayout, PacketLayout, SocketLayout};
+pub use wait::WaitLayout;
 
 /// Everything the programs need to know of this kernel.
 #[repr(C)]
@@ -60,6 +62,8 @@ pub struct KernelLayout {
     pub memory: MemoryLayout,
     /// `struct kernel_siginfo`.
     pub signal: SignalLayout,
+    /// What tells why a thread waits.
+    pub wait: WaitLayout,
     /// `struct linux_binprm`'s `filename`.
     pub binprm_filename: Offset,
     /// `struct sk_buff` and what it leads to.
@@ -76,6 +80,8 @@ pub struct KernelLayout {
     pub mark_victim_has_task: u32,
     /// 1 when `sched_process_exit` is told whether the group is dead.
     pub exit_has_group_dead: u32,
+    /// 1 when `sched_switch` is told the state in which a task leaves.
+    pub switch_has_state: u32,
     /// The hierarchy that names a process's cgroup on this node: the memory controller's, 0 when that is v2.
     pub identity_hierarchy: u32,
 }
@@ -187,6 +193,9 @@ offsets! {
         kfree_skb_packet,
         kfree_skb_location,
         kfree_skb_reason,
+        sched_switch_prev_state,
+        sched_switch_next_pid,
+        sched_wakeup_pid,
     }
 }
 
@@ -198,6 +207,7 @@ impl KernelLayout {
         cgroup: CgroupLayout::ABSENT,
         memory: MemoryLayout::ABSENT,
         signal: SignalLayout::ABSENT,
+        wait: WaitLayout::ABSENT,
         binprm_filename: Offset::ABSENT,
         packet: PacketLayout::ABSENT,
         socket: SocketLayout::ABSENT,
@@ -206,6 +216,7 @@ impl KernelLayout {
         pid_number_size: 0,
         mark_victim_has_task: 0,
         exit_has_group_dead: 0,
+        switch_has_state: 0,
         identity_hierarchy: 0,
     };
 }

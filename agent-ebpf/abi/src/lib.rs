@@ -19,6 +19,7 @@ mod loss;
 mod oom;
 mod process;
 mod signal;
+mod wait;
 
 pub use cgroup::{CgroupCreated, CgroupRemoved};
 pub use counted::{Counted, Generation};
@@ -28,16 +29,20 @@ pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
 pub use layout::{
     CgroupLayout, DropLayout, KernelLayout, MemoryLayout, Offset, PacketLayout, ProcessLayout,
-    SignalLayout, SocketLayout, TaskLayout, TracepointLayout,
+    SignalLayout, SocketLayout, TaskLayout, TracepointLayout, WaitLayout,
 };
 pub use limits::{
     BULK_RING_BYTES, DROPS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM,
-    MAX_FILENAME, MAX_INTERFACE_NAME, SIGNAL_ORIGINS, URGENT_RING_BYTES,
+    MAX_FILENAME, MAX_INTERFACE_NAME, SIGNAL_ORIGINS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
+    WATCHED_CGROUPS,
 };
 pub use loss::{LOSS_COUNTERS, Lane, loss_index};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
 pub use signal::{SignalOrigin, SignalSource};
+pub use wait::{
+    SuspectThread, ThreadWait, WaitKey, WaitKind, WaitPeer, WaitReason, WaitTotal, WatchedCgroup,
+};
 
 /// Names by which the agent finds maps and globals in the object.
 pub mod names {
@@ -55,6 +60,12 @@ pub mod names {
     pub const UNCOUNTED: &str = "UNCOUNTED";
     /// Hash of `DropKey` to `DropCount`.
     pub const DROPS: &str = "DROPS";
+    /// Hash of [`crate::WatchedCgroup`] by cgroup id.
+    pub const WATCHED: &str = "WATCHED";
+    /// LRU hash of [`crate::ThreadWait`] by thread id.
+    pub const THREADS: &str = "THREADS";
+    /// Hash of [`crate::WaitTotal`] by [`crate::WaitKey`].
+    pub const WAITS: &str = "WAITS";
 }
 
 /// Implements `aya::Pod` for types that the module above promises to be plain.
@@ -81,4 +92,9 @@ pod!(
     RecordHeader,
     ResidentPages,
     SignalOrigin,
+    SuspectThread,
+    ThreadWait,
+    WaitKey,
+    WaitTotal,
+    WatchedCgroup,
 );

@@ -32,3 +32,13 @@ pub const URGENT_RING_BYTES: u32 = 1024 * 1024;
 
 /// Room for about 2,400 executions between two polls.
 pub const BULK_RING_BYTES: u32 = 1024 * 1024;
+
+/// Cgroups whose threads are watched at once: each is asked for, or looks stuck.
+pub const WATCHED_CGROUPS: u32 = 64;
+
+/// Threads of watched cgroups that are told apart at once; the one that was quiet for longest is forgotten first,
+/// and taken up again when it runs.
+pub const WAIT_THREADS: u32 = 4096;
+
+/// Totals, one for each thread and reason: a thread has some four. Threads that find no room share one.
+pub const WAIT_TOTALS: u32 = 4096;

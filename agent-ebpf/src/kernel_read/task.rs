@@ -107,6 +107,46 @@ impl TaskPtr {
         NetnsPtr::at(read(namespaces, &LAYOUT.packet.task_netns))
     }
 
+    /// Returns the id of the cgroup that names its process on this node.
+    #[inline(always)]
+    pub(crate) fn identity_cgroup(self) -> u64 {
+        if layout(&LAYOUT.identity_hierarchy) == 0 {
+            CgroupPtr::at(read(self.css_set(), &LAYOUT.cgroup.unified)).id()
+        } else {
+            self.memory_css().cgroup().id()
+        }
+    }
+
+    /// Returns its state, of the constants of `include/linux/sched.h`.
+    #[inline(always)]
+    pub(crate) fn state(self) -> u32 {
+        read(self.0, &LAYOUT.wait.state)
+    }
+
+    /// Returns whether it runs right now.
+    #[inline(always)]
+    pub(crate) fn is_on_cpu(self) -> bool {
+        read::<u32>(self.0, &LAYOUT.wait.on_cpu) != 0
+    }
+
+    /// Returns where its kernel stack begins.
+    #[inline(always)]
+    pub(crate) fn stack(self) -> Address {
+        read(self.0, &LAYOUT.wait.stack)
+    }
+
+    /// Returns how often it has given up a CPU.
+    #[inline(always)]
+    pub(crate) fn switches(self) -> u64 {
+        read(self.0, &LAYOUT.wait.switches)
+    }
+
+    /// Returns whether it has no address space of its own.
+    #[inline(always)]
+    pub(crate) fn is_kernel_thread(self) -> bool {
+        read::<Address>(self.0, &LAYOUT.task.mm) == 0
+    }
+
     /// Returns the state of its cgroup in the memory controller.
     #[inline(always)]
     pub(crate) fn memory_css(self) -> MemoryCss {

@@ -131,6 +131,7 @@ impl LossCounters {
     }
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OpenError> {
+/// Takes the map `name` out of `ebpf`.
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OpenError> {
     ebpf.take_map(name).ok_or(OpenError::Absent(name))
 }

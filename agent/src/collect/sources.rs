@@ -1,15 +1,32 @@
 //! The sources of this agent, each opened on its own: one that fails is told and left out. Must not read them.
 
 mod network;
+mod wait_profile;
+
+use std::sync::Arc;
 
 use aya::Ebpf;
 use inquest_proto::v1;
-
 use tracing::warn;
 
-use super::source::Scheduled;
-use crate::{kernel::Kernel, telemetry::ErrorChain};
+use super::{
+    cgroupfs::CgroupFs,
+    ring_buffer::OpenError,
+    source::{Scheduled, Source},
+};
+use crate::{kernel::Kernel, probes::WaitProbes, profile_desk::ProfileDesk, telemetry::ErrorChain};
 use network::Network;
+use wait_profile::WaitProfiler;
+
+/// What sources are made of, besides maps.
+pub(crate) struct SourceParts {
+    /// The cgroups of the node.
+    pub(crate) cgroups: Arc<CgroupFs>,
+    /// `None` when the scheduler's hooks cannot be had.
+    pub(crate) wait_probes: Option<WaitProbes>,
+    /// Where wait profiles are asked for.
+    pub(crate) profile_desk: ProfileDesk,
+}
 
 /// Opened sources, and for each one that reads files whether it can.
 #[derive(Default)]
@@ -21,11 +38,21 @@ pub(crate) struct Sources {
 }
 
 /// Opens them all; their maps are taken out of `ebpf`, whose programs read `kernel`.
-pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel) -> Sources {
+pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sources {
     let mut sources = Sources::default();
-    match Network::open(ebpf, kernel.drop_reasons.clone()) {
-        Ok(network) => sources.scheduled.push(Scheduled::new(Box::new(network))),
-        Err(error) => warn!(error = %ErrorChain(&error), "the network is not counted"),
-    }
+    let network = Network::open(ebpf, kernel.drop_reasons.clone());
+    sources.add("the network is not counted", network);
+    let profiler = WaitProfiler::open(ebpf, parts);
+    sources.add("no container's waits are told", profiler);
     sources
+}
+
+impl Sources {
+    /// Has a source read from now on; says what is `lacking` when it could not be opened.
+    fn add<S: Source + 'static>(&mut self, lacking: &'static str, opened: Result<S, OpenError>) {
+        match opened {
+            Ok(source) => self.scheduled.push(Scheduled::new(Box::new(source))),
+            Err(error) => warn!(error = %ErrorChain(&error), "{lacking}"),
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod cgroup;
 mod memory;
 mod net;
 mod task;
+mod wait;
 
 use inquest_agent_abi::{KernelLayout, Offset};
 
@@ -12,7 +13,7 @@ use super::{
     MissingField,
     btf::{KernelBtf, ResolveError},
 };
-use crate::probes::Family::{self, Exec, Exit, Oom, Signal};
+use crate::probes::Family::{self, Exec, Exit, Oom, SchedSwitch, SchedWakeup, Signal};
 
 /// Where kernels keep what a field of the layout points to.
 struct Row {
@@ -37,11 +38,17 @@ const fn row(
 
 const ALL: &[Family] = &Family::ALL;
 /// Those that tell about tasks.
-const TASKS: &[Family] = &[Oom, Exit, Exec, Signal];
+const TASKS: &[Family] = &[Oom, Exit, Exec, Signal, SchedSwitch, SchedWakeup];
 const OPTIONAL: &[Family] = &[];
 
 /// One table for each part of the layout.
-const TABLES: &[&[Row]] = &[task::TABLE, cgroup::TABLE, memory::TABLE, net::TABLE];
+const TABLES: &[&[Row]] = &[
+    task::TABLE,
+    cgroup::TABLE,
+    memory::TABLE,
+    net::TABLE,
+    wait::TABLE,
+];
 
 /// Fills in `layout` from the kernel's type information; returns what it does not have.
 pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<MissingField> {
@@ -67,6 +74,7 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
         u32::from(matches!(told("sched_process_exit", 1), Ok(Some(false))));
     layout.drop.has_reason = u32::from(matches!(told("kfree_skb", 2), Ok(Some(_))));
     layout.drop.has_socket = u32::from(matches!(told("kfree_skb", 3), Ok(Some(true))));
+    layout.switch_has_state = u32::from(matches!(told("sched_switch", 3), Ok(Some(false))));
     missing
 }
 

@@ -54,6 +54,10 @@ impl Tracefs {
         layout.kfree_skb_packet = field(&drop, "skbaddr");
         layout.kfree_skb_location = field(&drop, "location");
         layout.kfree_skb_reason = field(&drop, "reason");
+        let switch = formats("sched/sched_switch");
+        layout.sched_switch_prev_state = field(&switch, "prev_state");
+        layout.sched_switch_next_pid = field(&switch, "next_pid");
+        layout.sched_wakeup_pid = field(&formats("sched/sched_wakeup"), "pid");
     }
 }
 

@@ -1,8 +1,12 @@
-//! Attaches one program by one hook; must not decide which hook comes next.
+//! Loads, attaches and detaches one program by one hook; must not decide which hook comes next.
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, TracePoint},
+    programs::{
+        BtfTracePoint, Program, ProgramError, RawTracePoint, TracePoint,
+        raw_trace_point::RawTracePointLinkId, tp_btf::BtfTracePointLinkId,
+        trace_point::TracePointLinkId,
+    },
 };
 
 use super::{Hook, Probe};
@@ -10,7 +14,7 @@ use crate::{kernel::Kernel, telemetry::ErrorChain};
 
 /// A program could not be attached by a hook.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AttachError {
+pub(crate) enum AttachError {
     /// The kernel does not tell what the program would have to read.
     #[error("{0}")]
     Obstacle(String),
@@ -23,10 +27,23 @@ pub(super) enum AttachError {
     /// The kernel refused to attach the program.
     #[error("failed to attach program `{0}`")]
     Attach(&'static str, #[source] ProgramError),
+    /// The kernel did not let go of the program.
+    #[error("failed to detach program `{0}`")]
+    Detach(&'static str, #[source] ProgramError),
 }
 
-/// Loads and attaches `probe`'s program for `hook`. It stays attached until `ebpf` is dropped.
-pub(super) fn attach(
+/// An attached program.
+pub(super) enum Link {
+    /// By [`Hook::TpBtf`].
+    TpBtf(BtfTracePointLinkId),
+    /// By [`Hook::RawTp`].
+    RawTp(RawTracePointLinkId),
+    /// By [`Hook::Tracepoint`].
+    Tracepoint(TracePointLinkId),
+}
+
+/// Loads `probe`'s program for `hook`.
+pub(super) fn load(
     probe: &Probe,
     hook: Hook,
     kernel: &Kernel,
@@ -38,29 +55,65 @@ pub(super) fn attach(
     }
     let name = probe.program(hook);
     let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
-    let load = |error| AttachError::Load(name, error);
-    let attach = |error| AttachError::Attach(name, error);
-    match hook {
+    let loaded = match hook {
         Hook::TpBtf => {
             let btf = btf.ok_or_else(|| {
                 AttachError::Obstacle("the kernel's type information cannot be read".to_owned())
             })?;
-            let program = cast::<BtfTracePoint>(program).map_err(load)?;
-            program.load(probe.name, btf).map_err(load)?;
-            program.attach().map_err(attach)?;
+            cast::<BtfTracePoint>(program).and_then(|program| program.load(probe.name, btf))
         }
-        Hook::RawTp => {
-            let program = cast::<RawTracePoint>(program).map_err(load)?;
-            program.load().map_err(load)?;
-            program.attach(probe.name).map_err(attach)?;
+        Hook::RawTp => cast::<RawTracePoint>(program).and_then(RawTracePoint::load),
+        Hook::Tracepoint => cast::<TracePoint>(program).and_then(TracePoint::load),
+    };
+    loaded.map_err(|error| AttachError::Load(name, error))
+}
+
+/// Attaches `probe`'s program for `hook`, which is loaded. It stays attached until it is detached or `ebpf` is
+/// dropped.
+pub(super) fn attach(probe: &Probe, hook: Hook, ebpf: &mut Ebpf) -> Result<Link, AttachError> {
+    let name = probe.program(hook);
+    let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
+    let attached = match hook {
+        Hook::TpBtf => cast::<BtfTracePoint>(program)
+            .and_then(BtfTracePoint::attach)
+            .map(Link::TpBtf),
+        Hook::RawTp => cast::<RawTracePoint>(program)
+            .and_then(|program| program.attach(probe.name))
+            .map(Link::RawTp),
+        Hook::Tracepoint => cast::<TracePoint>(program)
+            .and_then(|program| program.attach(probe.category, probe.name))
+            .map(Link::Tracepoint),
+    };
+    attached.map_err(|error| AttachError::Attach(name, error))
+}
+
+/// Detaches `probe`'s program, which stays loaded.
+pub(super) fn detach(probe: &Probe, link: Link, ebpf: &mut Ebpf) -> Result<(), AttachError> {
+    let hook = link.hook();
+    let name = probe.program(hook);
+    let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
+    let detached = match link {
+        Link::TpBtf(link) => {
+            cast::<BtfTracePoint>(program).and_then(|program| program.detach(link))
         }
-        Hook::Tracepoint => {
-            let program = cast::<TracePoint>(program).map_err(load)?;
-            program.load().map_err(load)?;
-            program.attach(probe.category, probe.name).map_err(attach)?;
+        Link::RawTp(link) => {
+            cast::<RawTracePoint>(program).and_then(|program| program.detach(link))
+        }
+        Link::Tracepoint(link) => {
+            cast::<TracePoint>(program).and_then(|program| program.detach(link))
+        }
+    };
+    detached.map_err(|error| AttachError::Detach(name, error))
+}
+
+impl Link {
+    fn hook(&self) -> Hook {
+        match self {
+            Self::TpBtf(_) => Hook::TpBtf,
+            Self::RawTp(_) => Hook::RawTp,
+            Self::Tracepoint(_) => Hook::Tracepoint,
         }
     }
-    Ok(())
 }
 
 /// Says in one line why: the chain of causes, with no more of the verifier's log than its verdict.

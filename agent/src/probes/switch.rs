@@ -1,0 +1,46 @@
+//! Puts a loaded probe on and takes it off while the agent runs. Must not decide when.
+
+use std::sync::PoisonError;
+
+use super::{
+    Family, Hook, Programs,
+    attach::{self, AttachError, Link},
+};
+
+/// A probe that is loaded, and attached only while it is wanted.
+pub(crate) struct Switch {
+    programs: Programs,
+    family: Family,
+    hook: Hook,
+    link: Option<Link>,
+}
+
+impl Switch {
+    /// Returns the switch of `family`, whose program for `hook` is loaded into `programs` and not attached.
+    pub(super) fn new(programs: Programs, family: Family, hook: Hook) -> Self {
+        Self {
+            programs,
+            family,
+            hook,
+            link: None,
+        }
+    }
+
+    /// Attaches the probe, unless it is already.
+    pub(crate) fn on(&mut self) -> Result<(), AttachError> {
+        if self.link.is_none() {
+            let mut ebpf = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+            self.link = Some(attach::attach(self.family.probe(), self.hook, &mut ebpf)?);
+        }
+        Ok(())
+    }
+
+    /// Detaches the probe, if it is attached.
+    pub(crate) fn off(&mut self) -> Result<(), AttachError> {
+        let Some(link) = self.link.take() else {
+            return Ok(());
+        };
+        let mut ebpf = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        attach::detach(self.family.probe(), link, &mut ebpf)
+    }
+}
