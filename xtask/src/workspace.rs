@@ -41,12 +41,17 @@ pub(crate) fn logs() -> PathBuf {
 
 /// Tools that are installed once for all clones of a user.
 pub(crate) fn tool_cache() -> anyhow::Result<PathBuf> {
+    cache("tools")
+}
+
+/// What is kept once for all clones of a user, under this name.
+pub(crate) fn cache(name: &str) -> anyhow::Result<PathBuf> {
     let cache = match env::var_os("XDG_CACHE_HOME") {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),
         _ => PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
             .join(".cache"),
     };
-    Ok(cache.join("inquest/tools"))
+    Ok(cache.join("inquest").join(name))
 }
 
 /// Tells whether this process runs as root, which loading kernel programs needs.

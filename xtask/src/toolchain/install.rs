@@ -1,16 +1,15 @@
 //! Installs what is missing to build the kernel programs: Debian packages, and bpf-linker from
 //! crates.io into a cache outside the clone.
 //!
-//! Never replaces or removes a package that is there.
+//! Leaves to `apt` how packages are installed.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
 use super::{Candidates, Compiler, LlvmVersion, Origin, discover};
 use crate::command::{self, Show};
-use crate::{output, workspace};
+use crate::{apt, output, workspace};
 
 /// The release of bpf-linker that is installed; it can be built on LLVM 21, 22 and 23.
 const LINKER_RELEASE: &str = "0.13.0";
@@ -32,7 +31,7 @@ pub(crate) fn missing(candidates: &Candidates) -> anyhow::Result<()> {
             Err(error) => output::progress(format_args!("no bpf-linker for {origin}: {error:#}")),
         }
     }
-    install_packages(&COMPILER_PACKAGES)?;
+    apt::install(&COMPILER_PACKAGES)?;
     let found = discover();
     let compilers: Vec<_> = usable_compilers(&found).collect();
     let (_, compiler) = compilers
@@ -56,10 +55,10 @@ fn usable_compilers(candidates: &Candidates) -> impl Iterator<Item = (Origin, &C
 
 /// Crates with C sources (SQLite, ring) need a compiler that cargo alone may not.
 fn ensure_c_compiler() -> anyhow::Result<()> {
-    if is_on_path("cc") {
+    if apt::is_on_path("cc") {
         Ok(())
     } else {
-        install_packages(&["gcc", "libc6-dev"])
+        apt::install(&["gcc", "libc6-dev"])
     }
 }
 
@@ -69,7 +68,7 @@ fn ensure_linker(llvm: LlvmVersion) -> anyhow::Result<()> {
     }
     let prefix = PathBuf::from(format!("/usr/lib/llvm-{}", llvm.major));
     if !prefix.join("include/llvm-c").is_dir() {
-        install_packages(&[&format!("llvm-{}-dev", llvm.major)])?;
+        apt::install(&[&format!("llvm-{}-dev", llvm.major)])?;
     }
     install_linker(llvm, &prefix)?;
     if !has_linker(llvm) {
@@ -108,95 +107,4 @@ fn install_linker(llvm: LlvmVersion, prefix: &Path) -> anyhow::Result<()> {
         .env_remove("RUSTFLAGS");
     command::run(&format!("installing {name}"), &mut install, Show::Heartbeat)?;
     Ok(())
-}
-
-fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
-    let names = packages.join(" ");
-    if !is_on_path("apt-get") {
-        bail!("cannot install {names}: this machine has no apt-get");
-    }
-    if !may_become_root() {
-        bail!("cannot install {names}: needs root, or sudo without a password");
-    }
-    if !packages.iter().all(|package| has_candidate(package)) {
-        update_package_lists()?;
-    }
-    let step = format!("installing {names}");
-    if command::run(&step, &mut apt_install(packages), Show::Heartbeat).is_ok() {
-        return Ok(());
-    }
-    // Mirrors drop superseded versions: the lists may be too old rather than absent.
-    update_package_lists()?;
-    command::run(&step, &mut apt_install(packages), Show::Heartbeat)?;
-    Ok(())
-}
-
-fn apt_install(packages: &[&str]) -> Command {
-    let mut apt = as_root("apt-get");
-    // A new machine may be upgrading itself and hold the lock.
-    apt.args(["install", "--yes", "--no-install-recommends", "--no-remove"])
-        .args(["-o", "DPkg::Lock::Timeout=300"])
-        .args(packages);
-    apt
-}
-
-fn update_package_lists() -> anyhow::Result<()> {
-    let step = "updating the package lists";
-    command::run(step, as_root("apt-get").arg("update"), Show::Heartbeat)?;
-    Ok(())
-}
-
-fn has_candidate(package: &str) -> bool {
-    command::capture(
-        Command::new("apt-cache")
-            .args(["policy", package])
-            .env("LC_ALL", "C"),
-    )
-    .is_some_and(|policy| tells_candidate(&policy))
-}
-
-fn tells_candidate(policy: &str) -> bool {
-    let candidate = policy
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate: "));
-    candidate.is_some_and(|version| version != "(none)")
-}
-
-fn as_root(program: &str) -> Command {
-    let mut command = if workspace::is_root() {
-        Command::new(program)
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "--preserve-env=DEBIAN_FRONTEND", program]);
-        sudo
-    };
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    command
-}
-
-fn may_become_root() -> bool {
-    workspace::is_root() || command::capture(Command::new("sudo").args(["-n", "true"])).is_some()
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_whether_apt_can_offer_a_package() {
-        let offered = "gcc:\n  Installed: (none)\n  Candidate: 4:12.2.0-3\n";
-        assert!(tells_candidate(offered));
-        assert!(!tells_candidate(
-            "gcc:\n  Installed: (none)\n  Candidate: (none)\n"
-        ));
-        assert!(
-            !tells_candidate(""),
-            "apt-cache says nothing about an unknown package"
-        );
-    }
 }
