@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use crate::binaries::Binaries;
 use crate::demo::{Demo, Stage};
+use crate::guest;
 use crate::host;
 use crate::proof::Proof;
 use crate::stack::Stack;
@@ -25,19 +26,24 @@ const POD_UID: &str = "0f5e2c1a-7b3d-4e8f-9a6b-1c2d3e4f5a6b";
 const CONTAINER_ID: &str = "3f9d1b7c5a2e4860b1d2c3f4a5968778695a4b3c2d1e0f1a2b3c4d5e6f708192";
 
 /// Where and how much.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// On the kernel that runs this machine; the only place so far.
-    #[arg(long, required = true)]
+    /// On the kernel that runs this machine, instead of in guests.
+    #[arg(long, conflicts_with_all = ["guest", "without"])]
     host: bool,
     #[command(flatten)]
     storm: Storm,
     #[command(flatten)]
     lives: ShortLives,
+    #[command(flatten)]
+    guests: guest::Options,
 }
 
-/// Runs the tests against a private stack.
+/// Runs the tests, in guests or against a private stack.
 pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCode> {
+    if !options.host {
+        return guest::run(options.guests, json).await;
+    }
     host::require_root("this test")?;
     let binaries = Binaries::beside_own()?;
     let mut proof = Proof::begin("test-kernel --host")?;

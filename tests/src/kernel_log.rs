@@ -2,6 +2,7 @@
 //! was too slow to read all of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,10 +17,34 @@ use crate::readable;
 /// Longest record that the kernel gives to one read (CONSOLE_EXT_LOG_MAX is 8 KiB).
 const MAX_RECORD_BYTES: usize = 8 << 10;
 
-/// How often the kernel said of each pid that it killed it.
+/// What kept the kernel from finding memory, in its own words.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Constraint {
+    /// It did not say, or something that is no matter of cgroups.
+    #[default]
+    Unknown,
+    /// Nothing but the size of the memory.
+    None,
+    /// The limit of the cgroup at this path.
+    Cgroup(String),
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::None => f.write_str("none"),
+            Self::Cgroup(path) => f.write_str(path),
+        }
+    }
+}
+
+/// How often the kernel said of each pid that it killed it, and why it had to choose one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Kills {
     pub by_pid: HashMap<u32, u32>,
+    /// Of those that it chose; rate-limited, so that a few kills have one each and a storm has not.
+    pub constraints: HashMap<u32, Constraint>,
     /// Records that were overwritten before they could be read; then the count proves nothing.
     pub overruns: u64,
 }
@@ -84,6 +109,7 @@ impl Kills {
         if let Some(pid) = killed_pid(record) {
             *self.by_pid.entry(pid).or_default() += 1;
         }
+        self.constraints.extend(constraint(record));
     }
 }
 
@@ -93,6 +119,25 @@ fn killed_pid(record: &str) -> Option<u32> {
     let (_, rest) = text.split_once("Killed process ")?;
     let (pid, _) = rest.split_once(' ')?;
     pid.parse().ok()
+}
+
+/// Pid and constraint in `oom-kill:constraint=CONSTRAINT_MEMCG,...,oom_memcg=/a,...,pid=12,uid=0`.
+fn constraint(record: &str) -> Option<(u32, Constraint)> {
+    let (_, fields) = record.split_once(";oom-kill:")?;
+    let line = fields.lines().next().unwrap_or_default();
+    let field = |name: &str| {
+        let fields = line.split(',').filter_map(|field| field.split_once('='));
+        fields
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+            .next_back()
+    };
+    let constraint = match (field("constraint")?, field("oom_memcg")) {
+        ("CONSTRAINT_NONE", _) => Constraint::None,
+        ("CONSTRAINT_MEMCG", Some(path)) => Constraint::Cgroup(path.to_owned()),
+        _ => Constraint::Unknown,
+    };
+    Some((field("pid")?.parse().ok()?, constraint))
 }
 
 #[cfg(test)]
@@ -118,6 +163,28 @@ mod tests {
             ("no record", None),
         ] {
             assert_eq!(killed_pid(record), expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn finds_what_the_kernel_was_short_of() {
+        let rest = "nodemask=(null),cpuset=/,mems_allowed=0";
+        let of_cgroup = format!(
+            "6,1,2,-;oom-kill:constraint=CONSTRAINT_MEMCG,{rest},oom_memcg=/a/b,task_memcg=/a/b/c,task=x,pid=12,uid=0"
+        );
+        let of_node = format!(
+            "6,1,2,-;oom-kill:constraint=CONSTRAINT_NONE,{rest},global_oom,task_memcg=/a,task=x,pid=12,uid=0"
+        );
+        for (record, expected) in [
+            (
+                of_cgroup.as_str(),
+                Some((12, Constraint::Cgroup("/a/b".to_owned()))),
+            ),
+            (of_node.as_str(), Some((12, Constraint::None))),
+            ("3,1,2,-;Out of memory: Killed process 12 (x)", None),
+            ("6,1,2,-;oom-kill:constraint=CONSTRAINT_NONE,pid=x", None),
+        ] {
+            assert_eq!(constraint(record), expected, "{record}");
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod crash;
 pub mod demo;
 pub mod explain;
+pub mod guest;
 pub mod host;
 pub mod kernel;
 pub mod kernel_log;

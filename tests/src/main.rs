@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use e2e::{bench, crash, demo, explain, kernel, output, victim};
+use e2e::{bench, crash, demo, explain, guest, kernel, output, victim};
 
 /// Proofs against the real binaries; run them as `cargo xtask demo|bench|test-*`.
 #[derive(Debug, Parser)]
@@ -20,6 +20,9 @@ enum Command {
     /// Is made to die.
     #[command(hide = true)]
     Victim(victim::act::Args),
+    /// Is the init of a guest.
+    #[command(hide = true)]
+    Guest,
     #[command(flatten)]
     Prove(Prove),
 }
@@ -53,8 +56,9 @@ enum Prove {
         #[command(flatten)]
         report: ReportArgs,
     },
-    /// Tests the probes on a real kernel, with private daemons.
+    /// Tests the probes on real kernels: on this machine's, with private daemons, or in guests.
     #[command(after_help = "Examples:
+  cargo xtask test-kernel
   cargo xtask test-kernel --host
   cargo xtask test-kernel --host --cgroups 5 --victims 2")]
     TestKernel {
@@ -117,6 +121,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         // Before there is a runtime: a victim is one thread.
         Command::Victim(args) => victim::act::run(&args),
+        Command::Guest => runtime()?.block_on(guest::init::run()),
         Command::Prove(what) => runtime()?.block_on(prove(what)),
     }
 }

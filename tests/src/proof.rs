@@ -4,11 +4,12 @@
 mod quantile;
 
 use std::fmt::{self, Display};
+use std::mem;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use quantile::{median, quantile};
@@ -16,7 +17,7 @@ pub use quantile::{median, quantile};
 use crate::{host, output};
 
 /// One figure held against what it must be; prints as `NAME: FIGURE (bar BAR): ok` or `... : short`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Bar {
     pub name: String,
     pub figure: String,
@@ -141,6 +142,16 @@ impl Proof {
     pub fn exactly<T: Display + PartialEq>(&mut self, name: &str, figure: T, bar: T) {
         let ok = figure == bar;
         self.push(name, figure, bar, ok);
+    }
+
+    /// Adds a bar that was judged elsewhere.
+    pub fn add(&mut self, bar: Bar) {
+        self.bars.push(bar);
+    }
+
+    /// Gives away what was collected so far, to be judged elsewhere.
+    pub fn take(&mut self) -> (Map<String, Value>, Vec<Bar>) {
+        (mem::take(&mut self.figures), mem::take(&mut self.bars))
     }
 
     fn push(&mut self, name: &str, figure: impl Display, bar: impl Display, ok: bool) {

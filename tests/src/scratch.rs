@@ -123,6 +123,11 @@ impl Scratch {
             .with_context(|| format!("no oom_kill counter in {}", path.display()))
     }
 
+    /// Has the OOM killer kill all of it when it kills one; cgroup v2 only.
+    pub fn kill_as_one(&self) -> anyhow::Result<()> {
+        self.write("memory.oom.group", "1")
+    }
+
     fn write(&self, file: &str, value: &str) -> anyhow::Result<()> {
         let path = self.dir.join(file);
         fs::write(&path, value)
