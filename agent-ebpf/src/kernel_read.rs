@@ -7,21 +7,30 @@
 
 mod cgroup;
 mod descriptor;
+mod file;
 mod packet;
+mod pids;
 mod registers;
 mod socket;
 mod task;
+mod typed;
 
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
 pub(crate) use descriptor::DescriptorSocket;
+pub(crate) use file::device_of_open_file;
 pub(crate) use packet::PacketPtr;
+pub(crate) use pids::describe_pids_levels;
 pub(crate) use registers::SyscallPtr;
 pub(crate) use socket::{NetnsPtr, SocketPtr};
 pub(crate) use task::{SIGNAL_MASK, TaskPtr};
+pub(crate) use typed::{Fields, Typed, current_identity, is_compat_call};
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
+    helpers::generated::{
+        bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user,
+        bpf_probe_read_user_str,
+    },
 };
 use inquest_agent_abi::Offset;
 
@@ -73,6 +82,33 @@ pub(crate) fn read_at<T: Copy + Default>(address: Address) -> T {
 pub(crate) unsafe fn read_text<const N: usize>(address: Address, to: *mut [u8; N]) {
     // SAFETY: `to` has room for `N` bytes; the helper checks the source and empties `to` on failure.
     unsafe { bpf_probe_read_kernel_str(to.cast(), N as u32, address as *const _) };
+}
+
+/// Copies the text at `address` of the current process, at most `N` bytes, its NUL included, to `to`.
+///
+/// # Safety
+///
+/// `to` is valid for writes.
+#[inline(always)]
+pub(crate) unsafe fn read_user_text<const N: usize>(address: Address, to: *mut [u8; N]) {
+    // SAFETY: `to` has room for `N` bytes; the helper checks the source.
+    let read = unsafe { bpf_probe_read_user_str(to.cast(), N as u32, address as *const _) };
+    if read < 0 {
+        // SAFETY: as promised by the caller.
+        unsafe { to.cast::<u8>().write(0) };
+    }
+}
+
+/// Copies `len` bytes at `address` of the current process to `to`, as many as fit.
+///
+/// # Safety
+///
+/// `to` is valid for writes.
+#[inline(always)]
+pub(crate) unsafe fn read_user_bytes<const N: usize>(address: Address, len: u64, to: *mut [u8; N]) {
+    let len = if len < N as u64 { len as u32 } else { N as u32 };
+    // SAFETY: `to` has room for `len` bytes; the helper checks the source and zeroes `to` on failure.
+    unsafe { bpf_probe_read_user(to.cast(), len, address as *const _) };
 }
 
 /// What a tracepoint is given: an array of 64-bit arguments, for `tp_btf` and `raw_tp` programs alike.

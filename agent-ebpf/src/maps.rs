@@ -1,5 +1,7 @@
 //! The maps and globals of the object. Sizes and names are the abi's.
 
+mod syscall;
+
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
     macros::map,
@@ -12,6 +14,10 @@ use inquest_agent_abi::{
 };
 
 use crate::kernel_read::Address;
+
+pub(crate) use syscall::{
+    CALL_SCRATCH, FAILURES, FORKS_REFUSED, FORKS_SCRATCH, LAST_WORDS, NO_WORDS, SYSCALL_POLICY,
+};
 
 /// Overridden by the agent at load time and frozen: the verifier sees constants and drops what they rule out.
 #[unsafe(no_mangle)]

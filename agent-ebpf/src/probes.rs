@@ -8,6 +8,7 @@ mod exit;
 mod oom;
 mod removal;
 mod signal;
+mod syscall;
 mod wait;
 
 const SIGKILL: u32 = 9;

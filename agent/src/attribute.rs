@@ -2,6 +2,7 @@
 //! and pod. Must not ask Kubernetes, and never guesses: what is not known is absent.
 
 mod cgroup_path;
+mod failed_calls;
 mod lifecycle;
 mod lru_map;
 mod netns;
@@ -22,6 +23,7 @@ use lifecycle::Lifecycles;
 use lru_map::LruMap;
 use netns::NetnsOwners;
 
+pub use failed_calls::{Failures, Window};
 pub use oom_scope::{OomEpisodes, OomScope};
 pub use signals::{OomReadings, resident_bytes, scope_of};
 
@@ -39,6 +41,8 @@ pub struct Attributor {
     paths: LruMap<u64, Arc<str>>,
     lives: Lifecycles,
     cgroups: Arc<CgroupFs>,
+    /// Of the pids controller, which is in a hierarchy of its own on v1.
+    pids_cgroups: CgroupFs,
     clock: Clock,
     walked_ktime_ns: u64,
     netns: NetnsOwners,
@@ -50,6 +54,7 @@ impl Attributor {
         let mut attributor = Self {
             paths: LruMap::new(MAX_CGROUPS),
             lives: Lifecycles::default(),
+            pids_cgroups: cgroups.of_controller("pids"),
             cgroups,
             clock,
             walked_ktime_ns: ktime_ns,

@@ -4,6 +4,7 @@
 pub mod cgroupfs;
 pub mod clock;
 mod counted;
+mod exec_failures;
 mod kernel_symbols;
 mod lifecycle;
 mod oom;
@@ -40,6 +41,7 @@ use crate::{
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
+use exec_failures::ExecFailures;
 use lifecycle::Lifecycle;
 use pace::Pace;
 use probe_log::ProbeLog;
@@ -103,6 +105,7 @@ struct Rest {
     attributor: Attributor,
     cgroups: Arc<CgroupFs>,
     lifecycle: Lifecycle,
+    exec_failures: ExecFailures,
     recent_kills: RecentProcesses,
     oom_episodes: OomEpisodes,
     losses: Losses,
@@ -141,6 +144,7 @@ impl Collector {
             attributor: Attributor::new(Arc::clone(&cgroups), Clock::measure(), ktime_now_ns()),
             cgroups,
             lifecycle: Lifecycle::default(),
+            exec_failures: ExecFailures::default(),
             recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
@@ -316,6 +320,11 @@ impl Rest {
                 self.lifecycle
                     .executed(&exec, &mut self.attributor, &mut self.losses)
             }
+            Record::ExecFailed(failed) => self
+                .exec_failures
+                .failed(&failed, &mut self.attributor, &mut self.losses)
+                .into_iter()
+                .collect(),
             Record::ProcessExit(exit) => {
                 self.lifecycle
                     .failed(&exit, &mut self.attributor, &mut self.losses)

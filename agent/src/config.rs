@@ -15,6 +15,7 @@ pub use self::byte_size::ByteSize;
 use crate::probes;
 use crate::ship::stream::Stream;
 use crate::spool;
+use crate::syscalls::IgnoreList;
 use crate::telemetry::{self, LogFormat};
 
 const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7701";
@@ -43,6 +44,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// The probes.
     pub probes: ProbesConfig,
+    /// Failed system calls.
+    pub syscalls: SyscallsConfig,
     /// The log.
     pub log: LogConfig,
 }
@@ -59,6 +62,13 @@ pub struct SpoolConfig {
 pub struct ProbesConfig {
     /// Names of probes that are not to be attached.
     pub disabled: Vec<String>,
+}
+
+/// Failed system calls.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyscallsConfig {
+    /// Those that are noise.
+    pub ignore: IgnoreList,
 }
 
 /// The log.
@@ -120,6 +130,8 @@ struct RawConfig {
     #[serde(default)]
     probes: RawProbes,
     #[serde(default)]
+    syscalls: RawSyscalls,
+    #[serde(default)]
     log: RawLog,
 }
 
@@ -134,6 +146,12 @@ struct RawSpool {
 struct RawProbes {
     #[serde(default)]
     disabled: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSyscalls {
+    ignore: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -189,6 +207,9 @@ impl Config {
             },
             probes: ProbesConfig {
                 disabled: disabled_probes(raw.probes.disabled)?,
+            },
+            syscalls: SyscallsConfig {
+                ignore: ignored_failures(raw.syscalls.ignore)?,
             },
             log: LogConfig {
                 level: log_level(raw.log.level)?,
@@ -316,6 +337,17 @@ fn disabled_probes(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
     }
 }
 
+fn ignored_failures(rules: Option<Vec<String>>) -> Result<IgnoreList, ConfigError> {
+    let Some(rules) = rules else {
+        return Ok(IgnoreList::default());
+    };
+    IgnoreList::parse(rules).map_err(|(value, error)| ConfigError::Value {
+        key: "syscalls.ignore",
+        value,
+        why: format!("{error}; rules are such as EAGAIN, futex:ETIMEDOUT or !clone:EAGAIN"),
+    })
+}
+
 fn log_level(raw: Option<String>) -> Result<String, ConfigError> {
     let level = raw.unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned());
     match telemetry::parse_level(&level) {
@@ -404,6 +436,7 @@ mod tests {
             ("spool: {max_size: 99999999999GiB}", "spool.max_size"),
             ("probes: {disabled: [mark_viktim]}", "probes.disabled"),
             ("log: {level: 'inquest_agent=loud'}", "log.level"),
+            ("syscalls: {ignore: [EAGAIN, ENOTHING]}", "syscalls.ignore"),
             ("node_name: \"a\\u0007\"", "node_name"),
         ] {
             let error = load(yaml).unwrap_err().to_string();

@@ -3,8 +3,8 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use inquest_agent_abi::{
-    CgroupCreated, CgroupRemoved, MemoryCgroup, OomKill, ProcessExec, ProcessExit, RecordHeader,
-    RecordKind,
+    CgroupCreated, CgroupRemoved, ExecFailed, MemoryCgroup, OomKill, ProcessExec, ProcessExit,
+    RecordHeader, RecordKind,
 };
 
 /// One record of the kernel side.
@@ -16,6 +16,8 @@ pub enum Record {
     ProcessExit(Box<ProcessExit>),
     /// A process executed a file.
     ProcessExec(Box<ProcessExec>),
+    /// A file could not be executed.
+    ExecFailed(Box<ExecFailed>),
     /// A cgroup was created.
     CgroupCreated(Box<CgroupCreated>),
     /// A cgroup was removed.
@@ -57,6 +59,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         RecordKind::PROCESS_EXEC => read(bytes).map(Box::new).map(Record::ProcessExec),
         RecordKind::CGROUP_CREATED => read(bytes).map(Box::new).map(Record::CgroupCreated),
         RecordKind::CGROUP_REMOVED => read(bytes).map(Box::new).map(Record::CgroupRemoved),
+        RecordKind::EXEC_FAILED => read(bytes).map(Box::new).map(Record::ExecFailed),
         RecordKind(kind) => Err(DecodeError::UnknownKind(kind)),
     }
 }
@@ -106,12 +109,13 @@ mod tests {
     use super::*;
 
     /// Sizes of all kinds of records, by their number.
-    const SIZES: [(u32, usize); 5] = [
+    const SIZES: [(u32, usize); 6] = [
         (RecordKind::OOM_KILL.0, size_of::<OomKill>()),
         (RecordKind::PROCESS_EXIT.0, size_of::<ProcessExit>()),
         (RecordKind::PROCESS_EXEC.0, size_of::<ProcessExec>()),
         (RecordKind::CGROUP_CREATED.0, size_of::<CgroupCreated>()),
         (RecordKind::CGROUP_REMOVED.0, size_of::<CgroupRemoved>()),
+        (RecordKind::EXEC_FAILED.0, size_of::<ExecFailed>()),
     ];
 
     fn with_kind(kind: u32, len: usize) -> Vec<u8> {

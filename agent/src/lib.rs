@@ -16,4 +16,5 @@ pub mod self_test;
 pub mod ship;
 pub mod spool;
 pub mod state_dir;
+pub mod syscalls;
 pub mod telemetry;

@@ -11,6 +11,7 @@ mod removal;
 mod sched;
 mod signal;
 mod switch;
+mod syscall;
 mod thread_walk;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
     collect::{Collector, SourceParts, cgroupfs::CgroupFs},
     kernel::{self, Kernel},
     profile_desk::ProfileDesk,
+    syscalls::{self, IgnoreList},
     telemetry::ErrorChain,
 };
 
@@ -57,11 +59,13 @@ pub enum Family {
     SchedSwitch,
     /// Threads that can run again.
     SchedWakeup,
+    /// System calls that failed.
+    Syscall,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -71,6 +75,7 @@ impl Family {
         Self::Drop,
         Self::SchedSwitch,
         Self::SchedWakeup,
+        Self::Syscall,
     ];
 
     /// Returns whether it is attached only while somebody wants to know.
@@ -89,6 +94,7 @@ impl Family {
             Self::Drop => &drop::PROBE,
             Self::SchedSwitch => &sched::SWITCH,
             Self::SchedWakeup => &sched::WAKEUP,
+            Self::Syscall => &syscall::PROBE,
         }
     }
 }
@@ -183,6 +189,8 @@ pub struct ProbeConfig {
     pub cgroup_root: PathBuf,
     /// Where wait profiles are asked for.
     pub profile_desk: ProfileDesk,
+    /// Failures of system calls that are noise.
+    pub ignored: IgnoreList,
 }
 
 impl Default for ProbeConfig {
@@ -192,6 +200,7 @@ impl Default for ProbeConfig {
             hooks: Hook::LADDER.to_vec(),
             cgroup_root: PathBuf::from(CGROUP_ROOT),
             profile_desk: ProfileDesk::default(),
+            ignored: IgnoreList::default(),
         }
     }
 }
@@ -258,9 +267,11 @@ fn try_load(
         debug!(%field, "this kernel lacks a field");
     }
     let btf = Btf::from_sys_fs().ok();
+    let policy = syscalls::policy(&config.ignored);
     let mut ebpf = EbpfLoader::new()
         .btf(btf.as_ref())
         .override_global(names::LAYOUT, &kernel.layout, true)
+        .override_global(names::SYSCALL_POLICY, &*policy, true)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
     let mut on_demand = Vec::new();

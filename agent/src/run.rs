@@ -213,6 +213,7 @@ async fn watch_node(config: &Config, agent: &Agent) -> anyhow::Result<Watching> 
     let probes = ProbeConfig {
         disabled: config.probes.disabled.clone(),
         profile_desk: agent.profile_desk.clone(),
+        ignored: config.syscalls.ignore.clone(),
         ..ProbeConfig::default()
     };
     let loaded = tokio::task::spawn_blocking(move || probes::load(&probes))

@@ -7,6 +7,7 @@ mod check;
 mod drop;
 mod exec;
 mod exit;
+mod failed_calls;
 mod leftovers;
 mod oom;
 mod report;
@@ -35,7 +36,7 @@ use watch::Watch;
 pub use report::{Outcome, Report, Verdict};
 
 /// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
-const CHECKS: [&Check; 9] = [
+const CHECKS: [&Check; 12] = [
     &oom::CHECK,
     &exit::CHECK,
     &exec::CHECK,
@@ -45,6 +46,9 @@ const CHECKS: [&Check; 9] = [
     &cgroup::REMOVAL,
     &drop::CHECK,
     &wait_profile::CHECK,
+    &failed_calls::COUNTED,
+    &failed_calls::EXEC,
+    &failed_calls::FORK,
 ];
 
 /// Probes without a check of their own, each with the probe whose check cannot pass without it.

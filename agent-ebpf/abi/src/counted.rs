@@ -16,9 +16,13 @@ pub trait Generation {
 pub enum Counted {
     /// `DropKey` to `DropCount`.
     Drops = 0,
+    /// `FailureKey` to a count on each CPU.
+    Failures = 1,
+    /// `RefusedForksKey` to `RefusedForks`.
+    RefusedForks = 2,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 1;
+    pub const COUNT: u32 = 3;
 }

@@ -30,7 +30,9 @@ impl RecordKind {
     pub const CGROUP_CREATED: Self = Self(4);
     /// A [`crate::CgroupRemoved`].
     pub const CGROUP_REMOVED: Self = Self(5);
+    /// An [`crate::ExecFailed`].
+    pub const EXEC_FAILED: Self = Self(6);
 
     /// How many kinds there are, 0 (never written) included.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 7;
 }

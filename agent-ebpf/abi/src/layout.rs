@@ -43,9 +43,11 @@ macro_rules! offsets {
 }
 
 mod net;
+mod syscall;
 mod wait;
 
 pub use net::{DropLayout, PacketLayout, SocketLayout};
+pub use syscall::{FileLayout, PidsLayout, SyscallLayout};
 pub use wait::WaitLayout;
 
 /// Everything the programs need to know of this kernel.
@@ -72,12 +74,20 @@ pub struct KernelLayout {
     pub socket: SocketLayout,
     /// Reasons of dropped packets.
     pub drop: DropLayout,
+    /// `struct pt_regs` when a system call returns.
+    pub syscall: SyscallLayout,
+    /// From an open file to its device.
+    pub file: FileLayout,
+    /// `struct pids_cgroup`.
+    pub pids: PidsLayout,
     /// Fields of the records that plain tracepoints are given.
     pub tracepoint: TracepointLayout,
     /// Size of an element of `pid.numbers`, in bytes.
     pub pid_number_size: u32,
     /// 1 when `mark_victim` is given the task, 0 when it is given a pid.
     pub mark_victim_has_task: u32,
+    /// 1 when programs are lent `bpf_get_current_task_btf` (5.11).
+    pub has_current_task_btf: u32,
     /// 1 when `sched_process_exit` is told whether the group is dead.
     pub exit_has_group_dead: u32,
     /// 1 when `sched_switch` is told the state in which a task leaves.
@@ -196,6 +206,8 @@ offsets! {
         sched_switch_prev_state,
         sched_switch_next_pid,
         sched_wakeup_pid,
+        sys_exit_id,
+        sys_exit_ret,
     }
 }
 
@@ -212,9 +224,13 @@ impl KernelLayout {
         packet: PacketLayout::ABSENT,
         socket: SocketLayout::ABSENT,
         drop: DropLayout::UNKNOWN,
+        syscall: SyscallLayout::ABSENT,
+        file: FileLayout::ABSENT,
+        pids: PidsLayout::ABSENT,
         tracepoint: TracepointLayout::ABSENT,
         pid_number_size: 0,
         mark_victim_has_task: 0,
+        has_current_task_btf: 0,
         exit_has_group_dead: 0,
         switch_has_state: 0,
         identity_hierarchy: 0,

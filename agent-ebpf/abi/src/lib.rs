@@ -19,6 +19,7 @@ mod loss;
 mod oom;
 mod process;
 mod signal;
+mod syscall;
 mod wait;
 
 pub use cgroup::{CgroupCreated, CgroupRemoved};
@@ -28,18 +29,24 @@ pub use exec::ProcessExec;
 pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
 pub use layout::{
-    CgroupLayout, DropLayout, KernelLayout, MemoryLayout, Offset, PacketLayout, ProcessLayout,
-    SignalLayout, SocketLayout, TaskLayout, TracepointLayout, WaitLayout,
+    CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, Offset, PacketLayout,
+    PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout, TaskLayout,
+    TracepointLayout, WaitLayout,
 };
 pub use limits::{
     BULK_RING_BYTES, DROPS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM,
-    MAX_FILENAME, MAX_INTERFACE_NAME, SIGNAL_ORIGINS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
-    WATCHED_CGROUPS,
+    MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, SIGNAL_ORIGINS, URGENT_RING_BYTES,
+    WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
 };
 pub use loss::{LOSS_COUNTERS, Lane, loss_index};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
 pub use signal::{SignalOrigin, SignalSource};
+pub use syscall::{
+    Argument, COMPAT_CALL, Errnos, ExecFailed, FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS,
+    LastWords, MAX_ARGUMENT, MAX_CALLS, MAX_ERRNO, MAX_LAST_WORDS, PidsLevel, REFUSED_FORKS,
+    RefusedForks, RefusedForksKey, SyscallPolicy, UNKNOWN_CALL,
+};
 pub use wait::{
     SuspectThread, ThreadWait, WaitKey, WaitKind, WaitPeer, WaitReason, WaitTotal, WatchedCgroup,
 };
@@ -66,6 +73,14 @@ pub mod names {
     pub const THREADS: &str = "THREADS";
     /// Hash of [`crate::WaitTotal`] by [`crate::WaitKey`].
     pub const WAITS: &str = "WAITS";
+    /// The `SyscallPolicy` global.
+    pub const SYSCALL_POLICY: &str = "SYSCALL_POLICY";
+    /// Per-CPU hash of `u64` by `FailureKey`.
+    pub const FAILURES: &str = "FAILURES";
+    /// Hash of `RefusedForks` by `RefusedForksKey`.
+    pub const FORKS_REFUSED: &str = "FORKS_REFUSED";
+    /// Least-recently-used hash of `LastWords` by cgroup id.
+    pub const LAST_WORDS: &str = "LAST_WORDS";
 }
 
 /// Implements `aya::Pod` for types that the module above promises to be plain.
@@ -83,13 +98,20 @@ pod!(
     CgroupRemoved,
     DropCount,
     DropKey,
+    ExecFailed,
+    FailedCall,
+    FailureKey,
     KernelLayout,
+    LastWords,
     MemoryCgroup,
     OomKill,
+    PidsLevel,
     Process,
     ProcessExec,
     ProcessExit,
     RecordHeader,
+    RefusedForks,
+    RefusedForksKey,
     ResidentPages,
     SignalOrigin,
     SuspectThread,
@@ -97,4 +119,5 @@ pod!(
     WaitKey,
     WaitTotal,
     WatchedCgroup,
+    SyscallPolicy,
 );

@@ -42,3 +42,5 @@ pub const WAIT_THREADS: u32 = 4096;
 
 /// Totals, one for each thread and reason: a thread has some four. Threads that find no room share one.
 pub const WAIT_TOTALS: u32 = 4096;
+/// Levels of a chain of cgroups with limits of tasks; as [`MAX_CGROUP_LEVELS`].
+pub const MAX_PIDS_LEVELS: usize = MAX_CGROUP_LEVELS;

@@ -53,8 +53,9 @@ impl DescriptorSocket {
     }
 }
 
+/// Returns the `struct file` behind descriptor `number` of `task`, 0 when there is none.
 #[inline(always)]
-fn file(task: TaskPtr, number: u32) -> Address {
+pub(super) fn file(task: TaskPtr, number: u32) -> Address {
     let files: Address = read(task.address(), &LAYOUT.wait.files);
     let table: Address = read(files, &LAYOUT.wait.descriptors);
     let count: u32 = read(table, &LAYOUT.wait.descriptor_count);

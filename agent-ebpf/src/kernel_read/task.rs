@@ -231,7 +231,7 @@ impl TaskPtr {
     }
 
     #[inline(always)]
-    fn css_set(self) -> Address {
+    pub(super) fn css_set(self) -> Address {
         read(self.0, &LAYOUT.task.cgroups)
     }
 }

@@ -1,5 +1,5 @@
-//! Reads the cgroup file system of the hierarchy that names processes on this node: the memory controller's.
-//! Must not write to it, and every walk is bounded.
+//! Reads a cgroup file system: of the hierarchy that names processes on this node, the memory controller's, or of
+//! another controller's. Must not write to it, and every walk is bounded.
 
 use std::{
     fs, io,
@@ -12,6 +12,8 @@ use std::{
 
 use inquest_proto::v1::CgroupMemoryStat;
 
+/// The controller whose hierarchy names processes.
+const IDENTITY: &str = "memory";
 /// Cgroups that a walk visits; more than any node we know of has.
 const MAX_WALKED: usize = 20_000;
 /// Cgroups below one whose processes are listed.
@@ -20,6 +22,7 @@ const MAX_LISTED_CGROUPS: usize = 256;
 /// The cgroup file system, or that there is none.
 #[derive(Debug)]
 pub struct CgroupFs {
+    root: PathBuf,
     mount: Option<Mount>,
     version: u32,
     hierarchy: u32,
@@ -40,25 +43,36 @@ struct Listed<'a> {
     /// It shows the hierarchy from its root, not from some cgroup below.
     whole: bool,
     unified: bool,
-    memory: bool,
+    /// Options of the file system, the controllers of a v1 hierarchy among them.
+    options: &'a str,
 }
 
 impl CgroupFs {
     /// Finds what is mounted at `root` or below.
     pub fn find(root: &Path) -> Self {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        Self::from_listing(root, &mounts, &membership)
+        Self::find_of(root, IDENTITY)
     }
 
-    fn from_listing(root: &Path, mounts: &str, membership: &str) -> Self {
+    /// Returns that of the hierarchy which `controller` is in.
+    #[must_use]
+    pub fn of_controller(&self, controller: &str) -> Self {
+        Self::find_of(&self.root, controller)
+    }
+
+    fn find_of(root: &Path, controller: &str) -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::from_listing(root, controller, &mounts, &membership)
+    }
+
+    fn from_listing(root: &Path, controller: &str, mounts: &str, membership: &str) -> Self {
         let mut listed: Vec<Listed<'_>> = mounts
             .lines()
             .filter_map(Listed::parse)
             .filter(|listed| Path::new(listed.mount_point).starts_with(root))
             .collect();
         listed.sort_by_key(|listed| !listed.whole);
-        let hierarchy = memory_hierarchy(membership);
+        let hierarchy = hierarchy_of(controller, membership);
         let has_unified = listed.iter().any(|listed| listed.unified);
         let has_v1 = listed.iter().any(|listed| !listed.unified);
         let version = match (has_v1, has_unified) {
@@ -73,7 +87,7 @@ impl CgroupFs {
                 if hierarchy == 0 {
                     listed.unified
                 } else {
-                    listed.memory
+                    !listed.unified && has(listed.options, controller)
                 }
             })
             .map(|listed| Mount {
@@ -82,6 +96,7 @@ impl CgroupFs {
                 unified: listed.unified,
             });
         Self {
+            root: root.to_owned(),
             mount,
             version,
             hierarchy,
@@ -206,22 +221,24 @@ impl<'a> Listed<'a> {
             mount_point,
             whole: root == "/",
             unified: kind == "cgroup2",
-            memory: options.split(',').any(|option| option == "memory"),
+            options,
         })
     }
 }
 
-/// Returns the id of the memory controller's hierarchy from `/proc/self/cgroup`, 0 when that is v2.
-fn memory_hierarchy(membership: &str) -> u32 {
+/// Returns whether `word` is in a list separated by commas.
+fn has(list: &str, word: &str) -> bool {
+    list.split(',').any(|listed| listed == word)
+}
+
+/// Returns the id of `controller`'s hierarchy from `/proc/self/cgroup`, 0 when that is v2.
+fn hierarchy_of(controller: &str, membership: &str) -> u32 {
     membership
         .lines()
         .find_map(|line| {
             let mut fields = line.splitn(3, ':');
             let (hierarchy, controllers) = (fields.next()?, fields.next()?);
-            let memory = controllers
-                .split(',')
-                .any(|controller| controller == "memory");
-            memory.then(|| hierarchy.parse().ok())?
+            has(controllers, controller).then(|| hierarchy.parse().ok())?
         })
         .unwrap_or(0)
 }
@@ -316,7 +333,7 @@ mod tests {
             (UNIFIED, "0::/system.slice\n", 2, 0, Some("/sys/fs/cgroup")),
             ("", "", 0, 0, None),
         ] {
-            let found = CgroupFs::from_listing(root, mounts, member);
+            let found = CgroupFs::from_listing(root, IDENTITY, mounts, member);
             assert_eq!(found.version(), version);
             assert_eq!(found.hierarchy(), hierarchy);
             assert_eq!(
@@ -328,7 +345,7 @@ mod tests {
 
     #[test]
     fn ignores_mounts_outside_the_given_root() {
-        let found = CgroupFs::from_listing(Path::new("/host/cgroup"), UNIFIED, "0::/\n");
+        let found = CgroupFs::from_listing(Path::new("/host/cgroup"), IDENTITY, UNIFIED, "0::/\n");
         assert_eq!(found.version(), 0);
     }
 
@@ -369,6 +386,7 @@ mod tests {
         fs::write(folder.path().join("a/cgroup.procs"), "11\n12\n").unwrap();
         fs::write(folder.path().join("a/b/cgroup.procs"), "13\nnot a pid\n").unwrap();
         let cgroups = CgroupFs {
+            root: PathBuf::new(),
             mount: Some(Mount {
                 path: folder.path().to_owned(),
                 fd: None,

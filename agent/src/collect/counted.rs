@@ -1,22 +1,80 @@
 //! Empties maps in which programs count while they go on counting (`abi::Counted`). Must not judge what they count.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap},
 };
 use inquest_agent_abi::{Counted, Generation, names};
 
-use super::ring_buffer::OpenError;
+use super::ring_buffer::{OpenError, open_map};
 
 /// A counting map, and in which generation its programs are.
-pub(crate) struct CountedMap<K, V> {
-    map: HashMap<MapData, K, V>,
+pub(crate) struct Counting<M> {
+    map: M,
     generation: u32,
     which: Counted,
 }
 
-/// The generations of all counting maps, and what found no room in each.
-pub(crate) struct Generations {
+/// One with a value for each key, which all CPUs count in.
+pub(crate) type CountedMap<K, V> = Counting<HashMap<MapData, K, V>>;
+
+/// One with a number for each key on each CPU.
+pub(crate) type CountedPerCpuMap<K> = Counting<PerCpuHashMap<MapData, K, u64>>;
+
+/// The kinds of maps that can be emptied.
+pub(crate) trait Counts: TryFrom<aya::maps::Map, Error = MapError> {
+    /// What is counted by.
+    type Key: Pod + Generation;
+    /// What is counted.
+    type Value;
+
+    /// Returns all keys, of both generations.
+    fn all_keys(&self) -> Vec<Self::Key>;
+
+    /// Returns the value of `key`, of all CPUs together, and removes it.
+    fn take(&mut self, key: &Self::Key) -> Result<Self::Value, MapError>;
+}
+
+/// A key and what was counted by it.
+pub(crate) type Entry<M> = (<M as Counts>::Key, <M as Counts>::Value);
+
+impl<K: Pod + Generation, V: Pod> Counts for HashMap<MapData, K, V> {
+    type Key = K;
+    type Value = V;
+
+    fn all_keys(&self) -> Vec<K> {
+        self.keys().filter_map(Result::ok).collect()
+    }
+
+    fn take(&mut self, key: &K) -> Result<V, MapError> {
+        let value = self.get(key, 0)?;
+        self.remove(key)?;
+        Ok(value)
+    }
+}
+
+impl<K: Pod + Generation> Counts for PerCpuHashMap<MapData, K, u64> {
+    type Key = K;
+    type Value = u64;
+
+    fn all_keys(&self) -> Vec<K> {
+        self.keys().filter_map(Result::ok).collect()
+    }
+
+    fn take(&mut self, key: &K) -> Result<u64, MapError> {
+        let value = self.get(key, 0)?.iter().sum();
+        self.remove(key)?;
+        Ok(value)
+    }
+}
+
+/// The generations of all counting maps, and what found no room in each. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Generations(Arc<Mutex<GenerationMaps>>);
+
+struct GenerationMaps {
     present: Array<MapData, u32>,
     uncounted: PerCpuArray<MapData, u64>,
     seen_uncounted: [u64; Counted::COUNT as usize],
@@ -25,24 +83,30 @@ pub(crate) struct Generations {
 impl Generations {
     /// Takes the maps out of `ebpf`.
     pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, OpenError> {
-        Ok(Self {
-            present: open(ebpf, names::GENERATIONS)?,
-            uncounted: open(ebpf, names::UNCOUNTED)?,
+        Ok(Self(Arc::new(Mutex::new(GenerationMaps {
+            present: open_map(ebpf, names::GENERATIONS)?,
+            uncounted: open_map(ebpf, names::UNCOUNTED)?,
             seen_uncounted: [0; Counted::COUNT as usize],
-        })
+        }))))
     }
 
     /// Returns how often something found no room in a map since it was last asked.
     pub(crate) fn uncounted_since(&mut self, which: Counted) -> Result<u64, MapError> {
-        let total = self.uncounted.get(&(which as u32), 0)?.iter().sum();
-        let seen = self.seen_uncounted.get_mut(which as usize);
+        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = maps.uncounted.get(&(which as u32), 0)?.iter().sum();
+        let seen = maps.seen_uncounted.get_mut(which as usize);
         Ok(seen.map_or(0, |seen| {
             u64::saturating_sub(total, std::mem::replace(seen, total))
         }))
     }
+
+    fn begin(&mut self, which: Counted, generation: u32) -> Result<(), MapError> {
+        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.present.set(which as u32, generation, 0)
+    }
 }
 
-impl<K: Pod + Generation, V: Pod> CountedMap<K, V> {
+impl<M: Counts> Counting<M> {
     /// Takes the map `name` out of `ebpf`.
     pub(crate) fn open(
         ebpf: &mut Ebpf,
@@ -50,7 +114,7 @@ impl<K: Pod + Generation, V: Pod> CountedMap<K, V> {
         name: &'static str,
     ) -> Result<Self, OpenError> {
         Ok(Self {
-            map: open(ebpf, name)?,
+            map: open_map(ebpf, name)?,
             generation: 0,
             which,
         })
@@ -60,31 +124,19 @@ impl<K: Pod + Generation, V: Pod> CountedMap<K, V> {
     ///
     /// A program that began in the one before has ended by now, as long as this is asked no more often than a few
     /// times a second.
-    pub(crate) fn drain(&mut self, generations: &mut Generations) -> Result<Vec<(K, V)>, MapError> {
+    pub(crate) fn drain(
+        &mut self,
+        generations: &mut Generations,
+    ) -> Result<Vec<Entry<M>>, MapError> {
         // The keys first: taking one out would send the iteration back to its start.
-        let keys: Vec<K> = self
-            .map
-            .keys()
-            .filter_map(Result::ok)
-            .filter(|key| key.generation() != self.generation)
-            .collect();
+        let mut keys = self.map.all_keys();
+        keys.retain(|key| key.generation() != self.generation);
         let mut counted = Vec::with_capacity(keys.len());
         for key in keys {
-            counted.push((key, self.map.get(&key, 0)?));
-            self.map.remove(&key)?;
+            counted.push((key, self.map.take(&key)?));
         }
         self.generation ^= 1;
-        generations
-            .present
-            .set(self.which as u32, self.generation, 0)?;
+        generations.begin(self.which, self.generation)?;
         Ok(counted)
     }
-}
-
-fn open<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, OpenError>
-where
-    M: TryFrom<aya::maps::Map, Error = MapError>,
-{
-    let map = ebpf.take_map(name).ok_or(OpenError::Absent(name))?;
-    M::try_from(map).map_err(|source| OpenError::Map { name, source })
 }

@@ -131,6 +131,14 @@ impl LossCounters {
     }
 }
 
+/// Takes the map `name` out of `ebpf`, of the kind that is asked for.
+pub(crate) fn open_map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, OpenError>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
+    M::try_from(take(ebpf, name)?).map_err(|source| OpenError::Map { name, source })
+}
+
 /// Takes the map `name` out of `ebpf`.
 pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, OpenError> {
     ebpf.take_map(name).ok_or(OpenError::Absent(name))

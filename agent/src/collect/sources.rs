@@ -1,5 +1,6 @@
 //! The sources of this agent, each opened on its own: one that fails is told and left out. Must not read them.
 
+mod failed_calls;
 mod network;
 mod wait_profile;
 
@@ -11,10 +12,12 @@ use tracing::warn;
 
 use super::{
     cgroupfs::CgroupFs,
+    counted::Generations,
     ring_buffer::OpenError,
     source::{Scheduled, Source},
 };
 use crate::{kernel::Kernel, probes::WaitProbes, profile_desk::ProfileDesk, telemetry::ErrorChain};
+use failed_calls::FailedCalls;
 use network::Network;
 use wait_profile::WaitProfiler;
 
@@ -40,10 +43,19 @@ pub(crate) struct Sources {
 /// Opens them all; their maps are taken out of `ebpf`, whose programs read `kernel`.
 pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sources {
     let mut sources = Sources::default();
-    let network = Network::open(ebpf, kernel.drop_reasons.clone());
-    sources.add("the network is not counted", network);
     let profiler = WaitProfiler::open(ebpf, parts);
     sources.add("no container's waits are told", profiler);
+    let generations = match Generations::open(ebpf) {
+        Ok(generations) => generations,
+        Err(error) => {
+            warn!(error = %ErrorChain(&error), "nothing that is counted is told");
+            return sources;
+        }
+    };
+    let network = Network::open(ebpf, generations.clone(), kernel.drop_reasons.clone());
+    sources.add("the network is not counted", network);
+    let failed_calls = FailedCalls::open(ebpf, generations);
+    sources.add("failed calls are not counted", failed_calls);
     sources
 }
 

@@ -142,6 +142,11 @@ impl KernelBtf {
             .collect()
     }
 
+    /// Returns whether an enum has a constant of the name.
+    pub(crate) fn has_constant(&self, name: &str) -> bool {
+        self.constants.contains_key(name)
+    }
+
     fn structs(&self, name: &str) -> Result<Vec<Type>, ResolveError> {
         let structs: Vec<Type> = self
             .btf

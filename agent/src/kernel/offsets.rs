@@ -4,6 +4,7 @@
 mod cgroup;
 mod memory;
 mod net;
+mod syscall;
 mod task;
 mod wait;
 
@@ -13,7 +14,7 @@ use super::{
     MissingField,
     btf::{KernelBtf, ResolveError},
 };
-use crate::probes::Family::{self, Exec, Exit, Oom, SchedSwitch, SchedWakeup, Signal};
+use crate::probes::Family::{self, Exec, Exit, Oom, SchedSwitch, SchedWakeup, Signal, Syscall};
 
 /// Where kernels keep what a field of the layout points to.
 struct Row {
@@ -38,7 +39,7 @@ const fn row(
 
 const ALL: &[Family] = &Family::ALL;
 /// Those that tell about tasks.
-const TASKS: &[Family] = &[Oom, Exit, Exec, Signal, SchedSwitch, SchedWakeup];
+const TASKS: &[Family] = &[Oom, Exit, Exec, Signal, SchedSwitch, SchedWakeup, Syscall];
 const OPTIONAL: &[Family] = &[];
 
 /// One table for each part of the layout.
@@ -48,6 +49,7 @@ const TABLES: &[&[Row]] = &[
     memory::TABLE,
     net::TABLE,
     wait::TABLE,
+    syscall::TABLE,
 ];
 
 /// Fills in `layout` from the kernel's type information; returns what it does not have.
@@ -75,6 +77,8 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
     layout.drop.has_reason = u32::from(matches!(told("kfree_skb", 2), Ok(Some(_))));
     layout.drop.has_socket = u32::from(matches!(told("kfree_skb", 3), Ok(Some(true))));
     layout.switch_has_state = u32::from(matches!(told("sched_switch", 3), Ok(Some(false))));
+    let lent = btf.has_constant("BPF_FUNC_get_current_task_btf");
+    layout.has_current_task_btf = u32::from(lent);
     missing
 }
 

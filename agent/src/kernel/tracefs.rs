@@ -58,6 +58,9 @@ impl Tracefs {
         layout.sched_switch_prev_state = field(&switch, "prev_state");
         layout.sched_switch_next_pid = field(&switch, "next_pid");
         layout.sched_wakeup_pid = field(&formats("sched/sched_wakeup"), "pid");
+        let sys_exit = formats("raw_syscalls/sys_exit");
+        layout.sys_exit_id = field(&sys_exit, "id");
+        layout.sys_exit_ret = field(&sys_exit, "ret");
     }
 }
 

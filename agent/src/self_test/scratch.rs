@@ -51,6 +51,16 @@ impl Limit {
         optional: true,
     };
 
+    /// At most so many tasks.
+    pub(super) const fn pids(count: &'static str) -> Self {
+        Self {
+            controller: "pids",
+            v1: Some(("pids.max", count)),
+            v2: Some(("pids.max", count)),
+            optional: false,
+        }
+    }
+
     /// At most so many bytes of memory.
     pub(super) const fn memory(bytes: &'static str) -> Self {
         Self {

@@ -39,9 +39,13 @@ struct Window {
 
 impl Network {
     /// Takes the maps out of `ebpf`.
-    pub(crate) fn open(ebpf: &mut Ebpf, reasons: DropReasons) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        ebpf: &mut Ebpf,
+        generations: Generations,
+        reasons: DropReasons,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
-            generations: Generations::open(ebpf)?,
+            generations,
             drops: Drops::open(ebpf, reasons)?,
             start_ktime_ns: ktime_now_ns(),
         })

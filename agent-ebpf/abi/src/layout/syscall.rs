@@ -1,0 +1,45 @@
+//! From a system call that returns to its number and arguments, and to what these stand for.
+
+use super::Offset;
+
+offsets! {
+    /// Fields of `struct pt_regs`, by what they hold when a system call returns.
+    SyscallLayout {
+        /// `orig_ax`, `syscallno`
+        number,
+        /// `di`, `orig_x0`
+        first,
+        /// `si`, `regs[1]`
+        second,
+        /// `dx`, `regs[2]`
+        third,
+        /// `r8`, `regs[4]`
+        fifth,
+        /// `r9`, `regs[5]`
+        sixth,
+        /// `task_struct.thread_info.status` of x86, which tells calls of 32-bit programs
+        status,
+    }
+}
+
+offsets! {
+    /// From an open file to the device that it lives on.
+    FileLayout {
+        /// `inode.i_sb`
+        super_block,
+        /// `super_block.s_dev`
+        device,
+    }
+}
+
+offsets! {
+    /// Counters of the pids controller.
+    PidsLayout {
+        /// `css_set.subsys[pids_cgrp_id]`
+        css,
+        /// `pids_cgroup.counter`, from its css
+        current,
+        /// `pids_cgroup.limit`, from its css
+        max,
+    }
+}

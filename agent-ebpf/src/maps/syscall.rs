@@ -1,0 +1,38 @@
+//! The maps and globals of failed system calls.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap},
+};
+use inquest_agent_abi::{
+    FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS as MAX_CGROUPS, LastWords, REFUSED_FORKS,
+    RefusedForks, RefusedForksKey, SyscallPolicy,
+};
+
+/// Overridden by the agent at load time and frozen.
+#[unsafe(no_mangle)]
+pub(crate) static SYSCALL_POLICY: SyscallPolicy = SyscallPolicy::NONE;
+
+#[map]
+pub(crate) static FAILURES: PerCpuHashMap<FailureKey, u64> =
+    PerCpuHashMap::with_max_entries(FAILURE_COUNTS, 0);
+
+#[map]
+pub(crate) static FORKS_REFUSED: HashMap<RefusedForksKey, RefusedForks> =
+    HashMap::with_max_entries(REFUSED_FORKS, 0);
+
+#[map]
+pub(crate) static LAST_WORDS: LruHashMap<u64, LastWords> =
+    LruHashMap::with_max_entries(MAX_CGROUPS, 0);
+
+/// Never written: what a cgroup's last words start as, too large for the stack.
+#[map]
+pub(crate) static NO_WORDS: Array<LastWords> = Array::with_max_entries(1, 0);
+
+/// Where a call is put together.
+#[map]
+pub(crate) static CALL_SCRATCH: PerCpuArray<FailedCall> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where refused forks are put together.
+#[map]
+pub(crate) static FORKS_SCRATCH: PerCpuArray<RefusedForks> = PerCpuArray::with_max_entries(1, 0);

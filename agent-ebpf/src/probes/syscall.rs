@@ -1,0 +1,160 @@
+//! Hook `raw_syscalls:sys_exit`: system calls that failed. Kernel 5.10 and later. One comparison for a call that
+//! succeeded; for others some 10 loads and an update of a per-CPU count, and for those of interest their argument.
+//! Emits `ExecFailed`, bulk; everything else is counted or kept in maps.
+
+mod exec;
+mod fork;
+mod last_words;
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+};
+use inquest_agent_abi::{Argument, COMPAT_CALL, Counted, FailureKey, UNKNOWN_CALL};
+
+use crate::{
+    count::{generation, uncounted},
+    kernel_read::{
+        Address, Fields, TracepointFields, Typed, current_identity, is_compat_call, layout,
+    },
+    maps::{FAILURES, LAYOUT, SYSCALL_POLICY},
+};
+
+/// What the kernel returns as an error is in -4095..0.
+const MAX_KERNEL_ERRNO: u64 = 4095;
+/// Errors that never leave the kernel (`ERESTARTSYS` and the like, `include/linux/errno.h`): the call goes on.
+const INTERNAL_ERRNOS: core::ops::RangeInclusive<u64> = 512..=530;
+
+/// A call that failed.
+#[derive(Clone, Copy)]
+struct Failure {
+    cgroup: u64,
+    call: u32,
+    errno: u32,
+    argument: Argument,
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn syscall_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    let result: i64 = ctx.arg(1);
+    if result < 0 {
+        // SAFETY: the first argument of `sys_exit` is the caller's `struct pt_regs`.
+        let registers = unsafe { Typed::new(ctx.arg::<*const u8>(0)) };
+        failed(registers, registers.field(&LAYOUT.syscall.number), result);
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub(crate) fn syscall_raw_tp(ctx: RawTracePointContext) -> i32 {
+    let result: i64 = ctx.arg(1);
+    if result < 0 {
+        let registers: Address = ctx.arg(0);
+        failed(registers, registers.field(&LAYOUT.syscall.number), result);
+    }
+    0
+}
+
+/// This hook does not tell the arguments of the call.
+#[tracepoint(category = "raw_syscalls", name = "sys_exit")]
+pub(crate) fn syscall_tracepoint(ctx: TracePointContext) -> u32 {
+    let fields = TracepointFields::of(&ctx);
+    let result: i64 = fields.get(&LAYOUT.tracepoint.sys_exit_ret);
+    if result < 0 {
+        const NOWHERE: Address = 0;
+        failed(NOWHERE, fields.get(&LAYOUT.tracepoint.sys_exit_id), result);
+    }
+    0
+}
+
+/// A call by the number `number` has returned `result`; -1 is the number of a return from a signal handler, which
+/// leaves whatever the interrupted code had there.
+#[inline(always)]
+fn failed(registers: impl Fields, number: i64, result: i64) {
+    let errno = result.unsigned_abs();
+    if errno > MAX_KERNEL_ERRNO || INTERNAL_ERRNOS.contains(&errno) || number < 0 {
+        return;
+    }
+    let call = call_of(number as u64);
+    let errno = errno as u32;
+    if is_ignored(call, errno) {
+        return;
+    }
+    let failure = Failure {
+        cgroup: current_identity(),
+        call,
+        errno,
+        argument: argument_of(call),
+    };
+    count(failure);
+    if failure.argument != Argument::UNINTERESTING {
+        tell(failure, registers);
+    }
+}
+
+#[inline(always)]
+fn call_of(number: u64) -> u32 {
+    if is_compat_call() {
+        COMPAT_CALL
+    } else if number < u64::from(UNKNOWN_CALL) {
+        number as u32
+    } else {
+        UNKNOWN_CALL
+    }
+}
+
+#[inline(always)]
+fn is_ignored(call: u32, errno: u32) -> bool {
+    let errnos = SYSCALL_POLICY.ignored.get(call as usize);
+    errnos.is_some_and(|errnos| contains(&errnos.0, errno))
+}
+
+#[inline(always)]
+fn argument_of(call: u32) -> Argument {
+    let argument = SYSCALL_POLICY.arguments.get(call as usize);
+    argument.map_or(Argument::UNINTERESTING, layout)
+}
+
+/// `Errnos::contains` of what the agent overrides.
+#[inline(always)]
+fn contains(words: &'static [u64], errno: u32) -> bool {
+    let word = words.get(errno as usize / 64);
+    word.is_some_and(|word| layout(word) >> (errno % 64) & 1 == 1)
+}
+
+#[inline(always)]
+fn count(failure: Failure) {
+    let key = FailureKey {
+        cgroup: failure.cgroup,
+        call: failure.call,
+        errno: failure.errno as u16,
+        generation: generation(Counted::Failures) as u16,
+    };
+    // The second time, another CPU has made the entry meanwhile.
+    for _ in 0..2 {
+        if let Some(count) = FAILURES.get_ptr_mut(key) {
+            // SAFETY: the value is this CPU's; the agent removes none of the present generation.
+            unsafe { *count += 1 };
+            return;
+        }
+        if FAILURES.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+            return;
+        }
+    }
+    uncounted(Counted::Failures);
+}
+
+/// Keeps or emits what a failure of interest is about.
+#[inline(always)]
+fn tell(failure: Failure, registers: impl Fields) {
+    match failure.argument {
+        Argument::EXEC_FIRST => exec::record(failure, registers.field(&LAYOUT.syscall.first)),
+        Argument::EXEC_SECOND => exec::record(failure, registers.field(&LAYOUT.syscall.second)),
+        Argument::FORK => fork::count(failure),
+        _ => {}
+    }
+    if contains(&SYSCALL_POLICY.remembered.0, failure.errno) {
+        last_words::remember(failure, registers);
+    }
+}

@@ -1,0 +1,29 @@
+//! Emits executions that failed.
+
+use inquest_agent_abi::{ExecFailed, Lane, RecordKind};
+
+use super::Failure;
+use crate::{
+    emit::emit,
+    kernel_read::{Address, TaskPtr, read_user_text},
+};
+
+/// Emits that the file `path` of the current process could not be executed.
+#[inline(always)]
+pub(super) fn record(failure: Failure, path: Address) {
+    let task = TaskPtr::current();
+    // SAFETY: an `ExecFailed` is what the kind says; every field is written.
+    unsafe {
+        emit(
+            Lane::Bulk,
+            RecordKind::EXEC_FAILED,
+            |record: *mut ExecFailed| {
+                task.describe(&raw mut (*record).process);
+                (*record).cgroups = task.cgroups();
+                (*record).errno = failure.errno;
+                (*record).reserved = 0;
+                read_user_text(path, &raw mut (*record).filename);
+            },
+        );
+    }
+}
