@@ -24,6 +24,7 @@ mod count;
 mod emit;
 mod kernel_read;
 mod maps;
+mod meter;
 mod probes;
 
 #[cfg(not(test))]

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use inquest_agent_abi::{
     BULK_RING_BYTES, Counted, DROPS as MAX_DROPS, DropCount, DropKey, KernelLayout, LOSS_COUNTERS,
-    SIGNAL_ORIGINS, SignalOrigin, ThreadWait, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
+    Meters, SIGNAL_ORIGINS, SignalOrigin, ThreadWait, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
     WATCHED_CGROUPS, WaitKey, WaitTotal, WatchedCgroup,
 };
 
@@ -42,6 +42,9 @@ pub(crate) static UNCOUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Co
 
 #[map]
 pub(crate) static DROPS: HashMap<DropKey, DropCount> = HashMap::with_max_entries(MAX_DROPS, 0);
+/// How often each probe ran and what that took.
+#[map]
+pub(crate) static METERS: PerCpuArray<Meters> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where the last signal of each number to each process came from, by [`origin_key`].
 #[map]

@@ -11,21 +11,24 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use inquest_proto::v1;
-use inquest_proto::v1::probe_status;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::governor::ArmRequests;
 use crate::loss::LossTotal;
+use crate::metrics;
 use crate::profile_desk::{ProfileDesk, ProfileRefusal};
 use crate::ship::status::{Identity, NodeReport, StreamStatus};
 use crate::spool::{SharedSpool, SpoolStatus};
 use crate::telemetry::{ErrorChain, LogLevel};
 
-/// The only body that is taken is a log level.
+/// The only bodies that are taken are a log level and a number of seconds.
 const MAX_BODY_BYTES: usize = 1024;
+/// Longest time for which probes may be armed at once: a request is for a look, not for good.
+const MAX_ARMED_SECONDS: u64 = 300;
 
 /// What the page shows.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Admin {
     pub log_level: LogLevel,
     /// Where wait profiles are asked for.
     pub profile_desk: ProfileDesk,
+    /// Where probes are armed.
+    pub arm: ArmRequests,
 }
 
 /// How long a request for a profile waits for its answer: the collector takes it up within a second.
@@ -88,6 +93,8 @@ struct StatusPage {
     stream: StreamStatus,
     spool: SpoolStatus,
     lost: Vec<v1::Loss>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<v1::AgentCost>,
     memory: Memory,
 }
 
@@ -120,9 +127,10 @@ impl Admin {
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/status", get(status))
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(metrics_page))
             .route("/log-level", put(log_level))
             .route("/profile", post(profile))
+            .route("/probes/arm", put(arm))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(Arc::new(self))
     }
@@ -157,11 +165,12 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         stream: admin.stream.borrow().clone(),
         spool: admin.spool.with(|spool| spool.status()),
         lost: admin.lost.snapshot().to_wire(),
+        cost: report.cost,
         memory: Memory::read(),
     })
 }
 
-async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+async fn metrics_page(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let mut page = String::new();
     match prometheus_client::encoding::text::encode(&mut page, &admin.registry) {
         Ok(()) => {
@@ -215,16 +224,28 @@ fn refused(refusal: ProfileRefusal) -> (StatusCode, String) {
     (code, format!("{refusal}\n"))
 }
 
+async fn arm(State(admin): State<Arc<Admin>>, seconds: String) -> (StatusCode, String) {
+    let asked = seconds.trim().parse().ok();
+    let Some(seconds) = asked.filter(|seconds| (1..=MAX_ARMED_SECONDS).contains(seconds)) else {
+        let refusal =
+            format!("the body must be a number of seconds from 1 to {MAX_ARMED_SECONDS}\n");
+        return (StatusCode::BAD_REQUEST, refusal);
+    };
+    if admin.arm.arm(Duration::from_secs(seconds)) {
+        let answer = format!(
+            "probes that were let go are held for {seconds} s, as far as the budget allows; see /status\n"
+        );
+        (StatusCode::ACCEPTED, answer)
+    } else {
+        let refusal = "nothing is watched, or enough requests wait already; see /status\n";
+        (StatusCode::SERVICE_UNAVAILABLE, refusal.to_owned())
+    }
+}
+
 impl From<v1::ProbeStatus> for ProbeLine {
     fn from(probe: v1::ProbeStatus) -> Self {
         Self {
-            state: match probe.state() {
-                probe_status::State::Unspecified => "unknown",
-                probe_status::State::Attached => "attached",
-                probe_status::State::Missing => "missing",
-                probe_status::State::Disabled => "disabled",
-                probe_status::State::OnDemand => "on-demand",
-            },
+            state: metrics::mode_word(probe.state()),
             name: probe.name,
             hook: probe.hook,
             why: probe.detail,

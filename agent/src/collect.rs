@@ -26,7 +26,10 @@ use std::{
 use inquest_agent_abi::{CgroupIds, Lane, OomKill};
 use inquest_proto::v1::{self, loss::Stage};
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -35,9 +38,11 @@ use tracing::{debug, warn};
 use crate::{
     attribute::{Attributor, OomEpisodes},
     decode::{self, DecodeError, Record},
+    governor::{Budget, Governor},
     kernel::Kernel,
     loss::Losses,
-    probes::Programs,
+    probes::{ProbeSet, Programs},
+    ship::status::NodeReport,
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
@@ -46,10 +51,12 @@ use lifecycle::Lifecycle;
 use pace::Pace;
 use probe_log::ProbeLog;
 use recent_processes::RecentProcesses;
-use ring_buffer::{LossCounters, OpenError, Ring, WakingRing};
+use ring_buffer::{LossCounters, Ring, WakingRing};
 use source::Scheduled;
 
 pub(crate) use sources::SourceParts;
+
+pub use ring_buffer::OpenError;
 
 /// Time between two readings of the bulk lane, and between two watermarks. Each tick wakes the process, which is
 /// most of what an idle agent costs; the lane's ring holds what some 5,000 executions a second leave in between.
@@ -92,10 +99,12 @@ pub enum CollectorError {
     Pace(#[source] io::Error),
 }
 
-/// Reads what the probes record. Keeps the programs attached for as long as it lives.
+/// Reads what the probes record. Keeps the programs loaded for as long as it lives, and attached as far as its
+/// governor has it.
 pub struct Collector {
     urgent: Ring,
     rest: Rest,
+    governor: Governor,
 }
 
 /// Everything but the urgent lane, which is borrowed while it is waited for.
@@ -113,6 +122,8 @@ struct Rest {
     sources: Vec<Scheduled>,
     statuses: Vec<v1::ProbeStatus>,
     _programs: Programs,
+    /// Since the governor was last told.
+    cgroup_created: bool,
 }
 
 /// Where a collector hands things on to, and when it is to end.
@@ -128,16 +139,19 @@ impl fmt::Debug for Collector {
 }
 
 impl Collector {
-    /// Opens the maps of `programs`, which read `kernel`, and learns the cgroups that there are.
+    /// Opens the maps of `programs`, which read `kernel`, and learns the cgroups that there are. All `probes` are
+    /// held, whatever they cost.
     pub(crate) fn try_new(
         programs: Programs,
         kernel: &Kernel,
         parts: SourceParts,
+        probes: ProbeSet,
     ) -> Result<Self, CollectorError> {
         let mut ebpf = programs.lock().unwrap_or_else(PoisonError::into_inner);
         let cgroups = Arc::clone(&parts.cgroups);
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
         let sources = sources::open(&mut ebpf, kernel, parts);
+        let governor = Governor::unlimited(&mut ebpf, probes)?;
         let rest = Rest {
             bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
             lost: LossCounters::open(&mut ebpf)?,
@@ -152,13 +166,28 @@ impl Collector {
             sources: sources.scheduled,
             statuses: sources.statuses,
             _programs: Arc::clone(&programs),
+            cgroup_created: false,
         };
-        Ok(Self { urgent, rest })
+        Ok(Self {
+            urgent,
+            rest,
+            governor,
+        })
     }
 
-    /// Returns how the sources that read files fare.
-    pub fn statuses(&self) -> &[v1::ProbeStatus] {
-        &self.rest.statuses
+    /// Returns how the probes fare, and after them the sources that read files.
+    pub fn statuses(&self) -> Vec<v1::ProbeStatus> {
+        [self.governor.statuses(), self.rest.statuses.clone()].concat()
+    }
+
+    /// Lets probes go as `budget` and `requests` ask, from now on, and tells that to `report`.
+    pub fn hold_to(
+        &mut self,
+        budget: Budget,
+        requests: mpsc::Receiver<Duration>,
+        report: watch::Sender<NodeReport>,
+    ) {
+        self.governor.hold_to(budget, requests, report);
     }
 
     /// Hands on what it reads to `out` until `shutdown`, then what is there at that moment.
@@ -169,7 +198,11 @@ impl Collector {
         out: mpsc::Sender<Observed>,
         shutdown: CancellationToken,
     ) -> Result<(), CollectorError> {
-        let Self { urgent, mut rest } = self;
+        let Self {
+            urgent,
+            mut rest,
+            mut governor,
+        } = self;
         let mut urgent = WakingRing::register(urgent).map_err(CollectorError::Register)?;
         let out = Out {
             sender: out,
@@ -185,6 +218,7 @@ impl Collector {
                 ticked = poll.tick() => {
                     ticked.map_err(CollectorError::Pace)?;
                     rest.drain(&mut urgent, &out).await;
+                    governor.tick(std::mem::take(&mut rest.cgroup_created));
                 }
                 woken = urgent.woken() => {
                     if let Err(error) = woken {
@@ -311,6 +345,7 @@ impl Rest {
         match record {
             Record::CgroupCreated(created) => {
                 self.attributor.learn(&created);
+                self.cgroup_created = true;
                 Vec::new()
             }
             Record::ProcessExec(exec) => {

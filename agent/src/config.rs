@@ -12,6 +12,7 @@ use tonic::transport::Endpoint;
 
 pub use self::byte_size::ByteSize;
 
+use crate::governor::Mode;
 use crate::probes;
 use crate::ship::stream::Stream;
 use crate::spool;
@@ -22,6 +23,10 @@ const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7701";
 const DEFAULT_ADMIN_PORT: u16 = 7702;
 const DEFAULT_STATE_DIR: &str = "/var/lib/inquest-agent";
 const DEFAULT_SPOOL_MAX_SIZE: ByteSize = ByteSize(64 << 20);
+/// One part in a hundred of each CPU.
+const DEFAULT_CPU_MILLIS_PER_CORE: u32 = 10;
+/// All of each CPU.
+const MAX_CPU_MILLIS_PER_CORE: u32 = 1000;
 const DEFAULT_LOG_LEVEL: &str = "info";
 /// Longest name; that of a Kubernetes node is at most 253 bytes.
 const MAX_NAME_BYTES: usize = 253;
@@ -42,6 +47,8 @@ pub struct Config {
     pub agent_id: String,
     /// The queue on disk.
     pub spool: SpoolConfig,
+    /// What the agent may cost.
+    pub budget: BudgetConfig,
     /// The probes.
     pub probes: ProbesConfig,
     /// Failed system calls.
@@ -57,9 +64,18 @@ pub struct SpoolConfig {
     pub max_size: ByteSize,
 }
 
+/// What the agent may cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct BudgetConfig {
+    /// Thousandths of one CPU, for each CPU of the node: programs in the kernel and process together.
+    pub cpu_millis_per_core: u32,
+}
+
 /// The probes.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbesConfig {
+    /// How those are held that cost much.
+    pub mode: Mode,
     /// Names of probes that are not to be attached.
     pub disabled: Vec<String>,
 }
@@ -128,6 +144,8 @@ struct RawConfig {
     #[serde(default)]
     spool: RawSpool,
     #[serde(default)]
+    budget: RawBudget,
+    #[serde(default)]
     probes: RawProbes,
     #[serde(default)]
     syscalls: RawSyscalls,
@@ -143,7 +161,14 @@ struct RawSpool {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawBudget {
+    cpu_millis_per_core: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawProbes {
+    mode: Option<Mode>,
     #[serde(default)]
     disabled: Vec<String>,
 }
@@ -205,7 +230,11 @@ impl Config {
             spool: SpoolConfig {
                 max_size: spool_max_size(raw.spool.max_size)?,
             },
+            budget: BudgetConfig {
+                cpu_millis_per_core: cpu_millis_per_core(raw.budget.cpu_millis_per_core)?,
+            },
             probes: ProbesConfig {
+                mode: raw.probes.mode.unwrap_or_default(),
                 disabled: disabled_probes(raw.probes.disabled)?,
             },
             syscalls: SyscallsConfig {
@@ -318,6 +347,18 @@ fn spool_max_size(raw: Option<String>) -> Result<ByteSize, ConfigError> {
         )));
     }
     Ok(size)
+}
+
+fn cpu_millis_per_core(raw: Option<u32>) -> Result<u32, ConfigError> {
+    let millis = raw.unwrap_or(DEFAULT_CPU_MILLIS_PER_CORE);
+    if (1..=MAX_CPU_MILLIS_PER_CORE).contains(&millis) {
+        return Ok(millis);
+    }
+    Err(ConfigError::Value {
+        key: "budget.cpu_millis_per_core",
+        value: millis.to_string(),
+        why: format!("it must be from 1 to {MAX_CPU_MILLIS_PER_CORE}; 10 is one per cent"),
+    })
 }
 
 fn disabled_probes(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
@@ -434,6 +475,10 @@ mod tests {
             ("spool: {max_size: 64}", "spool.max_size"),
             ("spool: {max_size: 1MiB}", "spool.max_size"),
             ("spool: {max_size: 99999999999GiB}", "spool.max_size"),
+            (
+                "budget: {cpu_millis_per_core: 0}",
+                "budget.cpu_millis_per_core",
+            ),
             ("probes: {disabled: [mark_viktim]}", "probes.disabled"),
             ("log: {level: 'inquest_agent=loud'}", "log.level"),
             ("syscalls: {ignore: [EAGAIN, ENOTHING]}", "syscalls.ignore"),
@@ -450,6 +495,7 @@ mod tests {
             ("agregator: http://a:1", "agregator"),
             ("spool: {maxsize: 64MiB}", "maxsize"),
             ("log: {format: xml}", "xml"),
+            ("probes: {mode: sometimes}", "sometimes"),
         ] {
             let error = load(yaml).unwrap_err();
             let shown = telemetry::ErrorChain(&error).to_string();

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod config;
 pub mod coverage;
 pub mod decode;
+pub mod governor;
 pub mod kernel;
 pub mod loss;
 pub mod metrics;

@@ -127,7 +127,8 @@ impl Collector for Observer {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.encode_losses(&mut encoder)?;
         self.encode_spool(&mut encoder)?;
-        self.encode_probes(&mut encoder)
+        self.encode_probes(&mut encoder)?;
+        self.encode_cost(&mut encoder)
     }
 }
 
@@ -183,7 +184,41 @@ impl Observer {
             "probe_attached",
             "1 for each probe that is attached",
             samples,
+        )?;
+        let probes = self.report.borrow().probes.clone();
+        let samples = probes.into_iter().map(|probe| {
+            let mode = mode_word(probe.state()).to_owned();
+            (
+                vec![("probe", probe.name), ("mode", mode)],
+                ConstGauge::new(1_i64),
+            )
+        });
+        encode_family(
+            encoder,
+            "probe_mode",
+            "1 for the mode that each probe is in",
+            samples,
         )
+    }
+
+    fn encode_cost(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+        let cost = self.report.borrow().cost.unwrap_or_default();
+        let parts = [
+            ("kernel", cost.kernel_millis),
+            ("process", cost.user_millis),
+        ];
+        let samples =
+            parts.map(|(part, millis)| (vec![("part", part.to_owned())], ConstGauge::new(millis)));
+        let help = "Thousandths of one CPU that the agent took in the last second";
+        encode_family(encoder, "cpu_millis", help, samples.into_iter())?;
+        let budget = ConstGauge::new(cost.budget_millis);
+        let help = "Thousandths of one CPU that the agent may take";
+        budget.encode(encoder.encode_descriptor(
+            "cpu_budget_millis",
+            help,
+            None,
+            budget.metric_type(),
+        )?)
     }
 }
 
@@ -202,6 +237,17 @@ fn encode_family<M: EncodeMetric>(
         metric.encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// What people call a state of a probe, in metrics and on the status page.
+pub fn mode_word(state: State) -> &'static str {
+    match state {
+        State::Unspecified => "unknown",
+        State::Attached => "attached",
+        State::Missing => "missing",
+        State::Disabled => "disabled",
+        State::OnDemand => "on-demand",
+    }
 }
 
 fn stage_word(stage: Stage) -> &'static str {

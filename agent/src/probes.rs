@@ -9,6 +9,7 @@ mod exit;
 mod oom;
 mod removal;
 mod sched;
+mod set;
 mod signal;
 mod switch;
 mod syscall;
@@ -20,8 +21,8 @@ use std::{
 };
 
 use aya::{Btf, Ebpf, EbpfLoader};
-use inquest_agent_abi::{TracepointLayout, names};
-use inquest_proto::v1::{ProbeStatus, probe_status};
+use inquest_agent_abi::{Meter, TracepointLayout, names};
+use inquest_proto::v1::{ProbeStatus, probe_status::State};
 use tracing::{debug, info};
 
 use crate::{
@@ -78,6 +79,11 @@ impl Family {
         Self::Syscall,
     ];
 
+    /// Returns the name of its probe.
+    pub fn name(self) -> &'static str {
+        self.probe().name
+    }
+
     /// Returns whether it is attached only while somebody wants to know.
     fn is_on_demand(self) -> bool {
         matches!(self, Self::SchedSwitch | Self::SchedWakeup)
@@ -126,10 +132,10 @@ impl Hook {
 
 /// One probe: a tracepoint, its programs, and what is lost without it.
 #[derive(Debug)]
-struct Probe {
+pub(crate) struct Probe {
     family: Family,
     /// Of the tracepoint, and so of the probe.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// Directory of the tracepoint in tracefs.
     category: &'static str,
     /// Names of its programs, in the order of [`Hook::LADDER`].
@@ -140,6 +146,15 @@ struct Probe {
     has_fields: fn(&TracepointLayout) -> bool,
     /// What cannot be told without it, in words for people.
     without: &'static str,
+    /// Where its programs count their runs.
+    pub(crate) meter: Meter,
+    /// What each run costs besides the program itself, in ns: the way there and back.
+    pub(crate) attached_ns: u32,
+}
+
+impl Probe {
+    /// `attached_ns` of most: an empty program on a tracepoint that the kernel passes through anyway.
+    const TRACEPOINT_NS: u32 = 20;
 }
 
 /// Returns the names of all probes, in the order of [`Family::ALL`], then that of the walks over all threads.
@@ -151,7 +166,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The loaded programs, shared by those that put probes on and take them off while the agent runs.
 pub(crate) type Programs = Arc<Mutex<Ebpf>>;
 
+use attach::Link;
+
 pub(crate) use attach::AttachError;
+pub(crate) use set::ProbeSet;
 pub(crate) use switch::Switch;
 pub(crate) use thread_walk::ThreadWalks;
 
@@ -165,14 +183,11 @@ pub(crate) struct WaitProbes {
 
 impl WaitProbes {
     /// Returns what there is; `None` without the scheduler's hooks, which are all that a profile cannot do without.
-    fn new(programs: &Programs, on_demand: Vec<(Family, Hook)>, walks: bool) -> Option<Self> {
-        let has = |family| on_demand.iter().any(|(loaded, _)| *loaded == family);
-        if !has(Family::SchedSwitch) || !has(Family::SchedWakeup) {
-            return None;
-        }
-        let switch = |(family, hook)| Switch::new(Arc::clone(programs), family, hook);
+    fn new(programs: &Programs, probes: &mut ProbeSet, walks: bool) -> Option<Self> {
+        let hooks = [Family::SchedSwitch, Family::SchedWakeup];
+        let switches = hooks.map(|family| probes.hand_out(family));
         Some(Self {
-            switches: on_demand.into_iter().map(switch).collect(),
+            switches: switches.into_iter().collect::<Option<_>>()?,
             walks: walks.then(|| ThreadWalks::new(programs)),
         })
     }
@@ -238,7 +253,7 @@ pub fn load(config: &ProbeConfig) -> Loaded {
     let cgroups = CgroupFs::find(&config.cgroup_root);
     let cgroup_version = cgroups.version();
     let (probes, collector) = match try_load(config, cgroups) {
-        Ok((probes, collector)) => (probes, Some(collector)),
+        Ok(collector) => (collector.statuses(), Some(collector)),
         Err(error) => (all_missing(config, &ErrorChain(&error).to_string()), None),
     };
     // Loading needed a second copy of the kernel's type information.
@@ -254,10 +269,7 @@ pub fn load(config: &ProbeConfig) -> Loaded {
     }
 }
 
-fn try_load(
-    config: &ProbeConfig,
-    cgroups: CgroupFs,
-) -> Result<(Vec<ProbeStatus>, Collector), LoadError> {
+fn try_load(config: &ProbeConfig, cgroups: CgroupFs) -> Result<Collector, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
@@ -274,66 +286,74 @@ fn try_load(
         .override_global(names::SYSCALL_POLICY, &*policy, true)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    let mut on_demand = Vec::new();
-    let probes: Vec<_> = Family::ALL
+    let tried: Vec<_> = Family::ALL
         .iter()
-        .map(|family| {
-            let (status, hook) = status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref());
-            if family.is_on_demand() {
-                on_demand.extend(hook.map(|hook| (*family, hook)));
-            }
-            status
-        })
+        .map(|family| status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref()))
         .collect();
     let (walks, walk_status) = thread_walk::load(config, &mut ebpf, btf.as_ref());
     let programs = Arc::new(Mutex::new(ebpf));
-    let wait_probes = WaitProbes::new(&programs, on_demand, walks);
+    let mut probes = ProbeSet::new(&programs, tried, walk_status);
     let parts = SourceParts {
         cgroups: Arc::new(cgroups),
-        wait_probes,
+        wait_probes: WaitProbes::new(&programs, &mut probes, walks),
         profile_desk: config.profile_desk.clone(),
     };
-    let collector = Collector::try_new(programs, &kernel, parts).map_err(LoadError::Collector)?;
-    let probes = [probes, vec![walk_status], collector.statuses().to_vec()].concat();
-    Ok((probes, collector))
+    Collector::try_new(programs, &kernel, parts, probes).map_err(LoadError::Collector)
+}
+
+/// A hook that the kernel granted to a probe.
+struct Granted {
+    family: Family,
+    hook: Hook,
+    /// `None` for a probe that is attached on demand.
+    link: Option<Link>,
 }
 
 /// Attaches `probe` by the first hook that holds, unless it is to stay off; only loads it when it is attached on
-/// demand. Returns that hook, too.
+/// demand.
 fn status(
     probe: &Probe,
     config: &ProbeConfig,
     kernel: &Kernel,
     ebpf: &mut Ebpf,
     btf: Option<&Btf>,
-) -> (ProbeStatus, Option<Hook>) {
+) -> (ProbeStatus, Option<Granted>) {
     let mut status = missing(probe.name, probe.without, config, "");
-    if status.state() == probe_status::State::Disabled {
+    if status.state() == State::Disabled {
         return (status, None);
     }
     let mut failures = Vec::new();
-    let mut held = None;
+    let mut granted = None;
     for hook in &config.hooks {
         let loaded = attach::load(probe, *hook, kernel, ebpf, btf);
         let held_on = loaded.and_then(|()| {
             if probe.family.is_on_demand() {
-                Ok(probe_status::State::OnDemand)
+                Ok(None)
             } else {
-                attach::attach(probe, *hook, ebpf).map(|_link| probe_status::State::Attached)
+                attach::attach(probe, *hook, ebpf).map(Some)
             }
         });
         match held_on {
-            Ok(state) => {
-                status.set_state(state);
+            Ok(link) => {
+                let attached = link.is_some();
+                status.set_state(if attached {
+                    State::Attached
+                } else {
+                    State::OnDemand
+                });
                 hook.name().clone_into(&mut status.hook);
-                held = Some(*hook);
+                granted = Some(Granted {
+                    family: probe.family,
+                    hook: *hook,
+                    link,
+                });
                 break;
             }
             Err(error) => failures.push(format!("{}: {}", hook.name(), attach::describe(&error))),
         }
     }
     status.detail = failures.join("; ");
-    (status, held)
+    (status, granted)
 }
 
 fn all_missing(config: &ProbeConfig, detail: &str) -> Vec<ProbeStatus> {
@@ -346,12 +366,9 @@ fn all_missing(config: &ProbeConfig, detail: &str) -> Vec<ProbeStatus> {
 /// The status of a probe that is not attached: because of `detail`, unless it is to stay off.
 fn missing(name: &str, without: &str, config: &ProbeConfig, detail: &str) -> ProbeStatus {
     let (state, detail) = if config.disabled.iter().any(|disabled| disabled == name) {
-        (
-            probe_status::State::Disabled,
-            "disabled by the configuration",
-        )
+        (State::Disabled, "disabled by the configuration")
     } else {
-        (probe_status::State::Missing, detail)
+        (State::Missing, detail)
     };
     ProbeStatus {
         name: name.to_owned(),
@@ -401,9 +418,9 @@ mod tests {
         assert_eq!(probes.len(), Family::ALL.len());
         for probe in probes {
             let (state, why) = if probe.name == off {
-                (probe_status::State::Disabled, "configuration")
+                (State::Disabled, "configuration")
             } else {
-                (probe_status::State::Missing, "cargo xtask build-ebpf")
+                (State::Missing, "cargo xtask build-ebpf")
             };
             assert_eq!(probe.state(), state, "{}", probe.name);
             assert!(probe.detail.contains(why), "{}", probe.detail);

@@ -18,6 +18,7 @@ use crate::admin::Admin;
 use crate::collect::{Collector, Observed};
 use crate::config::Config;
 use crate::coverage::{Coverage, Previous};
+use crate::governor::{self, ArmRequests, Budget};
 use crate::loss::LossTotal;
 use crate::metrics::{self, ShipMetrics};
 use crate::probes::{self, ProbeConfig};
@@ -42,8 +43,9 @@ const SHIP_DEADLINE: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, log_level: LogLevel) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let agent = Agent::open(&config)?;
-    let admin = agent.serve_admin(&config, log_level).await?;
-    let watching = watch_node(&config, &agent).await?;
+    let (arm, requests) = governor::arm_requests();
+    let admin = agent.serve_admin(&config, log_level, arm).await?;
+    let watching = watch_node(&config, &agent, requests).await?;
     let mut tasks = agent.start(&config, watching, admin).await?;
     tokio::select! {
         name = stop.told() => info!(signal = name, "stopping"),
@@ -102,6 +104,7 @@ impl Agent {
         &self,
         config: &Config,
         log_level: LogLevel,
+        arm: ArmRequests,
     ) -> anyhow::Result<JoinHandle<()>> {
         let address = config.admin_listen;
         let listener = TcpListener::bind(address)
@@ -121,6 +124,7 @@ impl Agent {
             lost,
             log_level,
             profile_desk: self.profile_desk.clone(),
+            arm,
         };
         Ok(tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, admin.router()).await {
@@ -209,7 +213,11 @@ impl Watching {
 }
 
 /// Loads and attaches the probes, on a thread that may block, and reports what came of it.
-async fn watch_node(config: &Config, agent: &Agent) -> anyhow::Result<Watching> {
+async fn watch_node(
+    config: &Config,
+    agent: &Agent,
+    requests: mpsc::Receiver<Duration>,
+) -> anyhow::Result<Watching> {
     let probes = ProbeConfig {
         disabled: config.probes.disabled.clone(),
         profile_desk: agent.profile_desk.clone(),
@@ -231,12 +239,23 @@ async fn watch_node(config: &Config, agent: &Agent) -> anyhow::Result<Watching> 
         kernel_release: loaded.kernel_release,
         cgroup_version: loaded.cgroup_version,
         probes: loaded.probes,
+        cost: None,
     });
     // Without a probe its watermarks would claim that somebody watched.
-    Ok(Watching {
-        collector: loaded.collector.filter(|_| attached),
-        since,
-    })
+    let mut collector = loaded.collector.filter(|_| attached);
+    if let Some(collector) = &mut collector {
+        collector.hold_to(budget(config), requests, agent.report.clone());
+    }
+    Ok(Watching { collector, since })
+}
+
+fn budget(config: &Config) -> Budget {
+    // A node of unknown size has one CPU.
+    let cpus = aya::util::online_cpus().map_or(1, |cpus| cpus.len());
+    Budget {
+        mode: config.probes.mode,
+        cpu_millis: f64::from(config.budget.cpu_millis_per_core) * cpus as f64,
+    }
 }
 
 /// Reports the time since an earlier agent's watermark as not watched, and begins a new watermark.

@@ -4,6 +4,9 @@
 #[path = "double/aggregator.rs"]
 mod aggregator;
 #[cfg(test)]
+#[path = "process/governor.rs"]
+mod governor;
+#[cfg(test)]
 #[path = "double/process.rs"]
 mod process;
 

@@ -16,6 +16,7 @@ mod header;
 mod layout;
 mod limits;
 mod loss;
+mod meter;
 mod oom;
 mod process;
 mod signal;
@@ -39,6 +40,7 @@ pub use limits::{
     WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
 };
 pub use loss::{LOSS_COUNTERS, Lane, loss_index};
+pub use meter::{MAX_METERS, Meter, MeterReading, Meters, TIMED_RUN_OF};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
 pub use signal::{SignalOrigin, SignalSource};
@@ -81,6 +83,8 @@ pub mod names {
     pub const FORKS_REFUSED: &str = "FORKS_REFUSED";
     /// Least-recently-used hash of `LastWords` by cgroup id.
     pub const LAST_WORDS: &str = "LAST_WORDS";
+    /// Per-CPU array of one [`crate::Meters`].
+    pub const METERS: &str = "METERS";
 }
 
 /// Implements `aya::Pod` for types that the module above promises to be plain.
@@ -104,6 +108,7 @@ pod!(
     KernelLayout,
     LastWords,
     MemoryCgroup,
+    Meters,
     OomKill,
     PidsLevel,
     Process,

@@ -6,24 +6,27 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{CgroupCreated, Lane, RecordKind};
+use inquest_agent_abi::{CgroupCreated, Lane, Meter, RecordKind};
 
 use crate::{
     emit::emit,
     kernel_read::{Address, Arguments, CgroupPtr, TracepointFields, layout, read_text},
     maps::LAYOUT,
+    meter::metered,
 };
+
+const METER: Meter = Meter::CGROUP_MKDIR;
 
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub(crate) fn cgroup_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let id = try_cgroup(Arguments::of(&ctx));
+    let id = metered(METER, || try_cgroup(Arguments::of(&ctx)));
     probe_log!(&ctx, "new cgroup {}", id);
     0
 }
 
 #[raw_tracepoint(tracepoint = "cgroup_mkdir")]
 pub(crate) fn cgroup_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let id = try_cgroup(Arguments::of(&ctx));
+    let id = metered(METER, || try_cgroup(Arguments::of(&ctx)));
     probe_log!(&ctx, "new cgroup {}", id);
     0
 }
@@ -33,11 +36,10 @@ pub(crate) fn cgroup_tracepoint(ctx: TracePointContext) -> u32 {
     let fields = TracepointFields::of(&ctx);
     let id = fields.get(&LAYOUT.tracepoint.cgroup_mkdir_id);
     let hierarchy = fields.get(&LAYOUT.tracepoint.cgroup_mkdir_root);
-    record(
-        id,
-        hierarchy,
-        fields.text(&LAYOUT.tracepoint.cgroup_mkdir_path),
-    );
+    metered(METER, || {
+        let path = fields.text(&LAYOUT.tracepoint.cgroup_mkdir_path);
+        record(id, hierarchy, path);
+    });
     probe_log!(&ctx, "new cgroup {}", id);
     0
 }

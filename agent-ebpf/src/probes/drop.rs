@@ -6,44 +6,33 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{Counted, DropCount, DropKey, DropLayout};
+use inquest_agent_abi::{Counted, DropCount, DropKey, DropLayout, Meter};
 
 use crate::{
     count,
     kernel_read::{Arguments, PacketPtr, SocketPtr, TracepointFields, layout},
     maps::{DROPS, LAYOUT},
+    meter::metered,
 };
+
+const METER: Meter = Meter::KFREE_SKB;
 
 #[btf_tracepoint(function = "kfree_skb")]
 pub(crate) fn drop_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    try_drop(Arguments::of(&ctx));
+    metered(METER, || try_drop(Arguments::of(&ctx)));
     0
 }
 
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 pub(crate) fn drop_raw_tp(ctx: RawTracePointContext) -> i32 {
-    try_drop(Arguments::of(&ctx));
+    metered(METER, || try_drop(Arguments::of(&ctx)));
     0
 }
 
 /// Not told the receiving socket.
 #[tracepoint(category = "skb", name = "kfree_skb")]
 pub(crate) fn drop_tracepoint(ctx: TracePointContext) -> u32 {
-    let fields = TracepointFields::of(&ctx);
-    let reason = if layout(&LAYOUT.tracepoint.kfree_skb_reason).get().is_some() {
-        fields.get(&LAYOUT.tracepoint.kfree_skb_reason)
-    } else {
-        DropKey::NO_REASON
-    };
-    if is_ignored(reason) {
-        return 0;
-    }
-    count_drop(&Drop {
-        packet: PacketPtr::at(fields.get(&LAYOUT.tracepoint.kfree_skb_packet)),
-        location: fields.get(&LAYOUT.tracepoint.kfree_skb_location),
-        reason,
-        receiver: SocketPtr::at(0),
-    });
+    metered(METER, || try_fields(TracepointFields::of(&ctx)));
     0
 }
 
@@ -53,6 +42,24 @@ struct Drop {
     location: u64,
     reason: u32,
     receiver: SocketPtr,
+}
+
+#[inline(always)]
+fn try_fields(fields: TracepointFields) {
+    let reason = if layout(&LAYOUT.tracepoint.kfree_skb_reason).get().is_some() {
+        fields.get(&LAYOUT.tracepoint.kfree_skb_reason)
+    } else {
+        DropKey::NO_REASON
+    };
+    if is_ignored(reason) {
+        return;
+    }
+    count_drop(&Drop {
+        packet: PacketPtr::at(fields.get(&LAYOUT.tracepoint.kfree_skb_packet)),
+        location: fields.get(&LAYOUT.tracepoint.kfree_skb_location),
+        reason,
+        receiver: SocketPtr::at(0),
+    });
 }
 
 #[inline(always)]

@@ -5,24 +5,27 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{Lane, ProcessExec, RecordKind};
+use inquest_agent_abi::{Lane, Meter, ProcessExec, RecordKind};
 
 use crate::{
     emit::emit,
     kernel_read::{Address, Arguments, TaskPtr, TracepointFields, read, read_text},
     maps::LAYOUT,
+    meter::metered,
 };
+
+const METER: Meter = Meter::SCHED_PROCESS_EXEC;
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn exec_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    try_exec(Arguments::of(&ctx));
+    metered(METER, || try_exec(Arguments::of(&ctx)));
     probe_log!(&ctx, "exec by {}", TaskPtr::current().pid());
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub(crate) fn exec_raw_tp(ctx: RawTracePointContext) -> i32 {
-    try_exec(Arguments::of(&ctx));
+    metered(METER, || try_exec(Arguments::of(&ctx)));
     probe_log!(&ctx, "exec by {}", TaskPtr::current().pid());
     0
 }
@@ -31,10 +34,10 @@ pub(crate) fn exec_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[tracepoint(category = "sched", name = "sched_process_exec")]
 pub(crate) fn exec_tracepoint(ctx: TracePointContext) -> u32 {
     let fields = TracepointFields::of(&ctx);
-    record(
-        TaskPtr::current(),
-        fields.text(&LAYOUT.tracepoint.sched_process_exec_filename),
-    );
+    metered(METER, || {
+        let filename = fields.text(&LAYOUT.tracepoint.sched_process_exec_filename);
+        record(TaskPtr::current(), filename);
+    });
     probe_log!(&ctx, "exec by {}", TaskPtr::current().pid());
     0
 }

@@ -7,24 +7,27 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{Lane, ProcessExit, RecordKind, SignalSource};
+use inquest_agent_abi::{Lane, Meter, ProcessExit, RecordKind, SignalSource};
 
 use crate::{
     emit::emit,
     kernel_read::{Arguments, SIGNAL_MASK, TaskPtr, layout},
     maps::{LAYOUT, ORIGINS, origin_key},
+    meter::metered,
 };
+
+const METER: Meter = Meter::SCHED_PROCESS_EXIT;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn exit_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let status = try_exit(Arguments::of(&ctx));
+    let status = metered(METER, || try_exit(Arguments::of(&ctx)));
     probe_log!(&ctx, "exit with {}", status);
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub(crate) fn exit_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let status = try_exit(Arguments::of(&ctx));
+    let status = metered(METER, || try_exit(Arguments::of(&ctx)));
     probe_log!(&ctx, "exit with {}", status);
     0
 }
@@ -33,11 +36,13 @@ pub(crate) fn exit_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[tracepoint(category = "sched", name = "sched_process_exit")]
 pub(crate) fn exit_tracepoint(ctx: TracePointContext) -> u32 {
     let task = TaskPtr::current();
-    let status = if task.is_group_dead() {
-        record(task)
-    } else {
-        0
-    };
+    let status = metered(METER, || {
+        if task.is_group_dead() {
+            record(task)
+        } else {
+            0
+        }
+    });
     probe_log!(&ctx, "exit with {}", status);
     0
 }

@@ -9,27 +9,30 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 use inquest_agent_abi::{
-    CgroupIds, Lane, MAX_CGROUP_LEVELS, MAX_COMM, OomKill, Process, RecordKind, ResidentPages,
-    SignalSource,
+    CgroupIds, Lane, MAX_CGROUP_LEVELS, MAX_COMM, Meter, OomKill, Process, RecordKind,
+    ResidentPages, SignalSource,
 };
 
 use crate::{
     emit::emit,
     kernel_read::{Arguments, TaskPtr, TracepointFields, layout},
     maps::{LAYOUT, OOM_VICTIMS, ORIGINS, oom_victim_key, origin_key},
+    meter::metered,
     probes::SIGKILL,
 };
 
+const METER: Meter = Meter::MARK_VICTIM;
+
 #[btf_tracepoint(function = "mark_victim")]
 pub(crate) fn oom_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let victim = try_oom(Arguments::of(&ctx));
+    let victim = metered(METER, || try_oom(Arguments::of(&ctx)));
     probe_log!(&ctx, "oom kill of {}", victim);
     0
 }
 
 #[raw_tracepoint(tracepoint = "mark_victim")]
 pub(crate) fn oom_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let victim = try_oom(Arguments::of(&ctx));
+    let victim = metered(METER, || try_oom(Arguments::of(&ctx)));
     probe_log!(&ctx, "oom kill of {}", victim);
     0
 }
@@ -37,7 +40,7 @@ pub(crate) fn oom_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[tracepoint(category = "oom", name = "mark_victim")]
 pub(crate) fn oom_tracepoint(ctx: TracePointContext) -> u32 {
     let pid = TracepointFields::of(&ctx).get(&LAYOUT.tracepoint.mark_victim_pid);
-    record_by_pid(pid);
+    metered(METER, || record_by_pid(pid));
     probe_log!(&ctx, "oom kill of {}", pid);
     0
 }

@@ -5,24 +5,27 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{CgroupRemoved, Lane, RecordKind};
+use inquest_agent_abi::{CgroupRemoved, Lane, Meter, RecordKind};
 
 use crate::{
     emit::emit,
     kernel_read::{Arguments, CgroupPtr, TracepointFields, layout},
     maps::LAYOUT,
+    meter::metered,
 };
+
+const METER: Meter = Meter::CGROUP_RMDIR;
 
 #[btf_tracepoint(function = "cgroup_rmdir")]
 pub(crate) fn removal_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let id = try_removal(Arguments::of(&ctx));
+    let id = metered(METER, || try_removal(Arguments::of(&ctx)));
     probe_log!(&ctx, "cgroup {} removed", id);
     0
 }
 
 #[raw_tracepoint(tracepoint = "cgroup_rmdir")]
 pub(crate) fn removal_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let id = try_removal(Arguments::of(&ctx));
+    let id = metered(METER, || try_removal(Arguments::of(&ctx)));
     probe_log!(&ctx, "cgroup {} removed", id);
     0
 }
@@ -32,7 +35,9 @@ pub(crate) fn removal_raw_tp(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn removal_tracepoint(ctx: TracePointContext) -> u32 {
     let fields = TracepointFields::of(&ctx);
     let id = fields.get(&LAYOUT.tracepoint.cgroup_mkdir_id);
-    record(id, fields.get(&LAYOUT.tracepoint.cgroup_mkdir_root));
+    metered(METER, || {
+        record(id, fields.get(&LAYOUT.tracepoint.cgroup_mkdir_root))
+    });
     probe_log!(&ctx, "cgroup {} removed", id);
     0
 }

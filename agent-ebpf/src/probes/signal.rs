@@ -8,11 +8,12 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{CgroupIds, MAX_COMM, Process, SignalOrigin, SignalSource};
+use inquest_agent_abi::{CgroupIds, MAX_COMM, Meter, Process, SignalOrigin, SignalSource};
 
 use crate::{
     kernel_read::{Address, Arguments, TaskPtr, TracepointFields, layout, read},
     maps::{LAYOUT, OOM_VICTIMS, ORIGINS, oom_victim_key, origin_key},
+    meter::metered,
     probes::SIGKILL,
 };
 
@@ -71,32 +72,40 @@ struct Target {
     dying: bool,
 }
 
+const METER: Meter = Meter::SIGNAL_GENERATE;
+
 #[btf_tracepoint(function = "signal_generate")]
 pub(crate) fn signal_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let signal = try_signal(Arguments::of(&ctx));
+    let signal = metered(METER, || try_signal(Arguments::of(&ctx)));
     probe_log!(&ctx, "signal {}", signal);
     0
 }
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
 pub(crate) fn signal_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let signal = try_signal(Arguments::of(&ctx));
+    let signal = metered(METER, || try_signal(Arguments::of(&ctx)));
     probe_log!(&ctx, "signal {}", signal);
     0
 }
 
-/// This hook names the target by thread id only: its process, and whether it is dying, are unknown, unless
-/// it is the sender.
 #[tracepoint(category = "signal", name = "signal_generate")]
 pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
-    let fields = TracepointFields::of(&ctx);
+    let signal = metered(METER, || try_fields(TracepointFields::of(&ctx)));
+    probe_log!(&ctx, "signal {}", signal);
+    0
+}
+
+/// Returns the signal. The plain tracepoint names the target by thread id only: its process, and whether it is
+/// dying, are unknown, unless it is the sender.
+#[inline(always)]
+fn try_fields(fields: TracepointFields) -> u32 {
     let raised = Raised::without_info(
         fields.get(&LAYOUT.tracepoint.signal_generate_sig),
         fields.get(&LAYOUT.tracepoint.signal_generate_code),
     );
     let result = fields.get(&LAYOUT.tracepoint.signal_generate_result);
     if !is_watched(raised.signal) || !is_delivered(result) {
-        return 0;
+        return raised.signal;
     }
     let pid = fields.get(&LAYOUT.tracepoint.signal_generate_pid);
     let current = TaskPtr::current();
@@ -111,8 +120,7 @@ pub(crate) fn signal_tracepoint(ctx: TracePointContext) -> u32 {
         }
     };
     remember(raised, target, current);
-    probe_log!(&ctx, "signal {}", raised.signal);
-    0
+    raised.signal
 }
 
 /// Returns the signal.

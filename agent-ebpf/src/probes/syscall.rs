@@ -11,7 +11,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{Argument, COMPAT_CALL, Counted, FailureKey, UNKNOWN_CALL};
+use inquest_agent_abi::{Argument, COMPAT_CALL, Counted, FailureKey, Meter, UNKNOWN_CALL};
 
 use crate::{
     count::{generation, uncounted},
@@ -19,6 +19,7 @@ use crate::{
         Address, Fields, TracepointFields, Typed, current_identity, is_compat_call, layout,
     },
     maps::{FAILURES, LAYOUT, SYSCALL_POLICY},
+    meter::metered,
 };
 
 /// What the kernel returns as an error is in -4095..0.
@@ -35,36 +36,44 @@ struct Failure {
     argument: Argument,
 }
 
+const METER: Meter = Meter::SYS_EXIT;
+
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn syscall_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let result: i64 = ctx.arg(1);
-    if result < 0 {
-        // SAFETY: the first argument of `sys_exit` is the caller's `struct pt_regs`.
-        let registers = unsafe { Typed::new(ctx.arg::<*const u8>(0)) };
-        failed(registers, registers.field(&LAYOUT.syscall.number), result);
-    }
+    metered(METER, || {
+        let result: i64 = ctx.arg(1);
+        if result < 0 {
+            // SAFETY: the first argument of `sys_exit` is the caller's `struct pt_regs`.
+            let registers = unsafe { Typed::new(ctx.arg::<*const u8>(0)) };
+            failed(registers, registers.field(&LAYOUT.syscall.number), result);
+        }
+    });
     0
 }
 
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub(crate) fn syscall_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let result: i64 = ctx.arg(1);
-    if result < 0 {
-        let registers: Address = ctx.arg(0);
-        failed(registers, registers.field(&LAYOUT.syscall.number), result);
-    }
+    metered(METER, || {
+        let result: i64 = ctx.arg(1);
+        if result < 0 {
+            let registers: Address = ctx.arg(0);
+            failed(registers, registers.field(&LAYOUT.syscall.number), result);
+        }
+    });
     0
 }
 
 /// This hook does not tell the arguments of the call.
 #[tracepoint(category = "raw_syscalls", name = "sys_exit")]
 pub(crate) fn syscall_tracepoint(ctx: TracePointContext) -> u32 {
-    let fields = TracepointFields::of(&ctx);
-    let result: i64 = fields.get(&LAYOUT.tracepoint.sys_exit_ret);
-    if result < 0 {
-        const NOWHERE: Address = 0;
-        failed(NOWHERE, fields.get(&LAYOUT.tracepoint.sys_exit_id), result);
-    }
+    const NOWHERE: Address = 0;
+    metered(METER, || {
+        let fields = TracepointFields::of(&ctx);
+        let result: i64 = fields.get(&LAYOUT.tracepoint.sys_exit_ret);
+        if result < 0 {
+            failed(NOWHERE, fields.get(&LAYOUT.tracepoint.sys_exit_id), result);
+        }
+    });
     0
 }
 

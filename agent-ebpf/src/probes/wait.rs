@@ -10,25 +10,29 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{ThreadWait, WaitKey, WaitKind, WaitPeer, WaitReason, WaitTotal};
+use inquest_agent_abi::{Meter, ThreadWait, WaitKey, WaitKind, WaitPeer, WaitReason, WaitTotal};
 
 use crate::{
     kernel_read::{Arguments, TaskPtr, TracepointFields, layout},
     maps::{LAYOUT, THREADS, WAITS, WATCHED},
+    meter::metered,
 };
 use classify::{Leaving, wait_of};
+
+const SWITCH: Meter = Meter::SCHED_SWITCH;
+const WAKEUP: Meter = Meter::SCHED_WAKEUP;
 
 /// Runs on the CPU that switches: the task that leaves is the current one.
 #[btf_tracepoint(function = "sched_switch")]
 pub(crate) fn sched_switch_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let next = try_switch(Arguments::of(&ctx));
+    let next = metered(SWITCH, || try_switch(Arguments::of(&ctx)));
     probe_log!(&ctx, "switch to {}", next);
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub(crate) fn sched_switch_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let next = try_switch(Arguments::of(&ctx));
+    let next = metered(SWITCH, || try_switch(Arguments::of(&ctx)));
     probe_log!(&ctx, "switch to {}", next);
     0
 }
@@ -39,7 +43,7 @@ pub(crate) fn sched_switch_tracepoint(ctx: TracePointContext) -> u32 {
     let task = TaskPtr::current();
     let told: u64 = fields.get(&LAYOUT.tracepoint.sched_switch_prev_state);
     let next: u32 = fields.get(&LAYOUT.tracepoint.sched_switch_next_pid);
-    switch(task, Leaving::told(told, task), next);
+    metered(SWITCH, || switch(task, Leaving::told(told, task), next));
     probe_log!(&ctx, "switch to {}", next);
     0
 }
@@ -47,7 +51,7 @@ pub(crate) fn sched_switch_tracepoint(ctx: TracePointContext) -> u32 {
 #[btf_tracepoint(function = "sched_wakeup")]
 pub(crate) fn sched_wakeup_tp_btf(ctx: BtfTracePointContext) -> i32 {
     let woken = TaskPtr::at(Arguments::of(&ctx).get(0)).thread_id();
-    wake(woken);
+    metered(WAKEUP, || wake(woken));
     probe_log!(&ctx, "woken {}", woken);
     0
 }
@@ -55,7 +59,7 @@ pub(crate) fn sched_wakeup_tp_btf(ctx: BtfTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_wakeup")]
 pub(crate) fn sched_wakeup_raw_tp(ctx: RawTracePointContext) -> i32 {
     let woken = TaskPtr::at(Arguments::of(&ctx).get(0)).thread_id();
-    wake(woken);
+    metered(WAKEUP, || wake(woken));
     probe_log!(&ctx, "woken {}", woken);
     0
 }
@@ -63,7 +67,7 @@ pub(crate) fn sched_wakeup_raw_tp(ctx: RawTracePointContext) -> i32 {
 #[tracepoint(category = "sched", name = "sched_wakeup")]
 pub(crate) fn sched_wakeup_tracepoint(ctx: TracePointContext) -> u32 {
     let woken: u32 = TracepointFields::of(&ctx).get(&LAYOUT.tracepoint.sched_wakeup_pid);
-    wake(woken);
+    metered(WAKEUP, || wake(woken));
     probe_log!(&ctx, "woken {}", woken);
     0
 }

@@ -1,5 +1,7 @@
 //! The probe of new cgroups.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe};
 
 pub(super) const PROBE: Probe = Probe {
@@ -18,4 +20,6 @@ pub(super) const PROBE: Probe = Probe {
         .all(|field| field.get().is_some())
     },
     without: "the names of containers that lived too short to be looked up",
+    meter: Meter::CGROUP_MKDIR,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

@@ -1,5 +1,7 @@
 //! The probe of dropped packets.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe};
 
 pub(super) const PROBE: Probe = Probe {
@@ -14,4 +16,6 @@ pub(super) const PROBE: Probe = Probe {
             .all(|field| field.get().is_some())
     },
     without: "which packets the kernel dropped, and why",
+    meter: Meter::KFREE_SKB,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

@@ -1,5 +1,7 @@
 //! The probe of executions.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe};
 
 pub(super) const PROBE: Probe = Probe {
@@ -10,4 +12,6 @@ pub(super) const PROBE: Probe = Probe {
     stands_alone: false,
     has_fields: |fields| fields.sched_process_exec_filename.get().is_some(),
     without: "which programs were started before a failure",
+    meter: Meter::SCHED_PROCESS_EXEC,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

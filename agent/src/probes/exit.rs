@@ -1,5 +1,7 @@
 //! The probe of ends of processes.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe};
 
 pub(super) const PROBE: Probe = Probe {
@@ -11,4 +13,6 @@ pub(super) const PROBE: Probe = Probe {
     // The program reads the task that runs it.
     has_fields: |_| true,
     without: "which processes failed, with which code or by which signal",
+    meter: Meter::SCHED_PROCESS_EXIT,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

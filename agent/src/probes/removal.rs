@@ -1,5 +1,7 @@
 //! The probe of cgroups that are removed.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe, cgroup};
 
 pub(super) const PROBE: Probe = Probe {
@@ -10,4 +12,6 @@ pub(super) const PROBE: Probe = Probe {
     stands_alone: true,
     has_fields: cgroup::PROBE.has_fields,
     without: "when containers were removed, and how long they were there",
+    meter: Meter::CGROUP_RMDIR,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

@@ -1,5 +1,7 @@
 //! The probes of where threads spend their time, attached only while a cgroup is watched.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe};
 
 pub(super) const SWITCH: Probe = Probe {
@@ -18,6 +20,8 @@ pub(super) const SWITCH: Probe = Probe {
             .all(|field| field.get().is_some())
     },
     without: "where the threads of a slow container spend their time",
+    meter: Meter::SCHED_SWITCH,
+    attached_ns: Probe::TRACEPOINT_NS,
 };
 
 pub(super) const WAKEUP: Probe = Probe {
@@ -32,4 +36,6 @@ pub(super) const WAKEUP: Probe = Probe {
     stands_alone: false,
     has_fields: |fields| fields.sched_wakeup_pid.get().is_some(),
     without: "how long the threads of a slow container wait for a CPU",
+    meter: Meter::SCHED_WAKEUP,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

@@ -1,5 +1,7 @@
 //! The probe of where fatal signals come from.
 
+use inquest_agent_abi::Meter;
+
 use super::{Family, Probe};
 
 pub(super) const PROBE: Probe = Probe {
@@ -19,4 +21,6 @@ pub(super) const PROBE: Probe = Probe {
         .all(|field| field.get().is_some())
     },
     without: "who sent a fatal signal, and at which address a process crashed",
+    meter: Meter::SIGNAL_GENERATE,
+    attached_ns: Probe::TRACEPOINT_NS,
 };

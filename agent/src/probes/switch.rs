@@ -3,11 +3,11 @@
 use std::sync::PoisonError;
 
 use super::{
-    Family, Hook, Programs,
+    Family, Granted, Hook, Programs,
     attach::{self, AttachError, Link},
 };
 
-/// A probe that is loaded, and attached only while it is wanted.
+/// A probe that is loaded, and attached while it is wanted.
 pub(crate) struct Switch {
     programs: Programs,
     family: Family,
@@ -16,13 +16,14 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// Returns the switch of `family`, whose program for `hook` is loaded into `programs` and not attached.
-    pub(super) fn new(programs: Programs, family: Family, hook: Hook) -> Self {
+    /// Returns the switch of a probe whose program is loaded into `programs`.
+    pub(super) fn new(programs: Programs, granted: Granted) -> Self {
+        let Granted { family, hook, link } = granted;
         Self {
             programs,
             family,
             hook,
-            link: None,
+            link,
         }
     }
 

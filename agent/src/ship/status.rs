@@ -29,6 +29,23 @@ pub struct NodeReport {
     pub cgroup_version: u32,
     /// Each probe and whether it holds.
     pub probes: Vec<v1::ProbeStatus>,
+    /// What the agent cost last; `None` while it watches nothing.
+    pub cost: Option<v1::AgentCost>,
+}
+
+impl NodeReport {
+    /// Replaces what is said about the probes that `newer` names.
+    pub fn replace_probes(&mut self, newer: Vec<v1::ProbeStatus>) {
+        for status in newer {
+            if let Some(known) = self
+                .probes
+                .iter_mut()
+                .find(|known| known.name == status.name)
+            {
+                *known = status;
+            }
+        }
+    }
 }
 
 /// Where the stream is.

@@ -266,7 +266,7 @@ impl Stream {
             spool_batches: spool.batches,
             cgroup_version: report.cgroup_version,
             lost_total: self.parts.lost.snapshot().to_wire(),
-            cost: None,
+            cost: report.cost,
         }
     }
 

@@ -47,19 +47,26 @@ impl Agent {
     /// is attached, so that only the test decides what it ships.
     pub(crate) fn start(state_dir: &Path, aggregator: &str) -> Self {
         let names: Vec<_> = inquest_agent::probes::names().collect();
-        Self::spawn(command(), state_dir, aggregator, &names.join(", "))
+        let probes = format!("probes: {{disabled: [{}]}}\n", names.join(", "));
+        Self::watch_with(command(), state_dir, aggregator, &probes)
     }
 
     /// Starts one that attaches its probes, from a prepared command.
     pub(crate) fn watch(command: Command, state_dir: &Path, aggregator: &str) -> Self {
-        Self::spawn(command, state_dir, aggregator, "")
+        Self::watch_with(command, state_dir, aggregator, "")
     }
 
-    fn spawn(mut command: Command, state_dir: &Path, aggregator: &str, disabled: &str) -> Self {
+    /// As [`Self::watch`], with more configuration.
+    pub(crate) fn watch_with(
+        mut command: Command,
+        state_dir: &Path,
+        aggregator: &str,
+        more: &str,
+    ) -> Self {
         let config = state_dir.with_extension("yaml");
         let yaml = format!(
             "aggregator: {aggregator}\nadmin_listen: 127.0.0.1:0\nstate_dir: {}\n\
-             node_name: node-a\nprobes: {{disabled: [{disabled}]}}\nlog: {{format: json}}\n",
+             node_name: node-a\nlog: {{format: json}}\n{more}",
             state_dir.display(),
         );
         std::fs::write(&config, yaml).unwrap();
