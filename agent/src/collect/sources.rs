@@ -1,13 +1,15 @@
 //! The sources of this agent, each opened on its own: one that fails is told and left out. Must not read them.
 
+mod clock_step;
 mod failed_calls;
+mod kernel_log;
 mod network;
 mod wait_profile;
 
 use std::sync::Arc;
 
 use aya::Ebpf;
-use inquest_proto::v1;
+use inquest_proto::v1::{self, probe_status::State};
 use tracing::warn;
 
 use super::{
@@ -17,7 +19,9 @@ use super::{
     source::{Scheduled, Source},
 };
 use crate::{kernel::Kernel, probes::WaitProbes, profile_desk::ProfileDesk, telemetry::ErrorChain};
+use clock_step::ClockStep;
 use failed_calls::FailedCalls;
+use kernel_log::KernelLog;
 use network::Network;
 use wait_profile::WaitProfiler;
 
@@ -45,6 +49,7 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     let mut sources = Sources::default();
     let profiler = WaitProfiler::open(ebpf, parts);
     sources.add("no container's waits are told", profiler);
+    sources.add_node();
     let generations = match Generations::open(ebpf) {
         Ok(generations) => generations,
         Err(error) => {
@@ -66,5 +71,42 @@ impl Sources {
             Ok(source) => self.scheduled.push(Scheduled::new(Box::new(source))),
             Err(error) => warn!(error = %ErrorChain(&error), "{lacking}"),
         }
+    }
+
+    /// Adds what tells of the node as a whole.
+    fn add_node(&mut self) {
+        self.scheduled
+            .push(Scheduled::new(Box::new(ClockStep::watch())));
+        self.statuses
+            .push(polled("clock", "", "that the wall clock was set"));
+        let without = "hung tasks, lockups, errors of file systems and hardware";
+        match KernelLog::open() {
+            Ok(log) => {
+                self.scheduled.push(Scheduled::new(Box::new(log)));
+                self.statuses.push(polled("kernel_log", "", without));
+            }
+            Err(error) => {
+                let why = format!(
+                    "{error} (/dev/kmsg; needs CAP_SYSLOG where kernel.dmesg_restrict is 1)"
+                );
+                self.statuses.push(polled("kernel_log", &why, without));
+            }
+        }
+    }
+}
+
+/// The status of a source that reads files: `why` it cannot, empty when it can.
+fn polled(name: &str, why: &str, without: &str) -> v1::ProbeStatus {
+    let state = if why.is_empty() {
+        State::Attached
+    } else {
+        State::Missing
+    };
+    v1::ProbeStatus {
+        name: name.to_owned(),
+        state: state.into(),
+        hook: "poll".to_owned(),
+        detail: why.to_owned(),
+        without: without.to_owned(),
     }
 }
