@@ -1,6 +1,7 @@
 //! Benches: figures of the product against absolute bars, each the median of several runs on an
 //! otherwise idle machine. Must print the load under which they were taken.
 
+pub mod agent;
 mod bpf;
 pub mod idle;
 pub mod oom_latency;

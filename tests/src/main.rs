@@ -92,6 +92,8 @@ enum Bench {
     OomLatency(bench::oom_latency::Options),
     /// Memory and CPU time while nothing happens.
     Idle(bench::idle::Options),
+    /// What the agent costs the node's work, and itself under load, beside bpftrace.
+    Agent(bench::agent::Options),
 }
 
 #[derive(Args, Debug)]
@@ -136,6 +138,7 @@ async fn prove(what: Prove) -> anyhow::Result<ExitCode> {
         Prove::Bench { bench, report } => match bench {
             Bench::OomLatency(options) => bench::oom_latency::run(options, report.json()).await,
             Bench::Idle(options) => bench::idle::run(options, report.json()).await,
+            Bench::Agent(options) => bench::agent::run(options, report.json()).await,
         },
         Prove::TestKernel { options, report } => kernel::run(options, report.json()).await,
         Prove::TestCrash { options, report } => crash::run(options, report.json()).await,

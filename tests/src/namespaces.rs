@@ -1,6 +1,7 @@
 //! Private namespaces, in which a proof may change mounts and networks freely. They have no name, so
 //! they are gone with the last who holds them or runs in them.
 
+mod drop_rule;
 mod link;
 
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
+pub use drop_rule::{DropRule, Hook};
 pub use link::{Link, PEER_ADDRESS, POD_ADDRESS};
 
 use crate::tool::Tool;

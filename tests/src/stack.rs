@@ -53,10 +53,19 @@ impl Stack {
 
     /// Starts an aggregator and an agent that watches this machine's kernel; needs root.
     pub async fn start(binaries: &Binaries, configuration: &str) -> anyhow::Result<Self> {
+        Self::start_with(binaries, configuration, "").await
+    }
+
+    /// The same; `agent` is added to the agent's file.
+    pub async fn start_with(
+        binaries: &Binaries,
+        configuration: &str,
+        agent: &str,
+    ) -> anyhow::Result<Self> {
         let mut stack = Self::aggregator_only(binaries, configuration).await?;
         let [admin] = free_addresses()?;
         let yaml = format!(
-            "aggregator: {}\nadmin_listen: {admin}\nnode_name: {NODE}\nagent_id: {NODE}\nstate_dir: {}\n",
+            "aggregator: {}\nadmin_listen: {admin}\nnode_name: {NODE}\nagent_id: {NODE}\nstate_dir: {}\n{agent}",
             stack.ingest_url(),
             stack.agent_state().display(),
         );
@@ -68,6 +77,14 @@ impl Stack {
     /// The agent, which must have been started.
     pub fn agent(&mut self) -> anyhow::Result<&mut Daemon> {
         self.agent.as_mut().context("this stack has no agent")
+    }
+
+    /// The agent's pid.
+    pub fn agent_pid(&self) -> anyhow::Result<u32> {
+        self.agent
+            .as_ref()
+            .context("this stack has no agent")?
+            .pid()
     }
 
     /// Where agents connect.

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
-pub use act::Act;
+pub use act::{Act, Done, Load, Work};
 pub use death::{Death, Ended};
 pub use descendant::Descendant;
 

@@ -6,9 +6,8 @@ use inquest_proto::v1::{self, signal::Body};
 use tokio::time::Instant;
 
 use super::play::{About, BY_COUNTERS, Played, Props, Stored, is_address, name};
-use crate::namespaces::{Link, PEER_ADDRESS};
+use crate::namespaces::{DropRule, Hook, Link, PEER_ADDRESS};
 use crate::scratch::Scratch;
-use crate::tool::Tool;
 use crate::victim::{Act, Launcher, Victim};
 
 const PORT: u16 = 5432;
@@ -27,7 +26,8 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
         .await?;
     shop.release().await?;
     shop.says("connected").await?;
-    deny_egress(&link)?;
+    // Nothing may leave the pod for the port, as a network policy on egress has it.
+    DropRule::add(&link.pod, Hook::Output, "tcp", PORT)?;
     let since = first_timeout(&mut shop).await?;
     let netns = link.pod.network_inode()?;
     Ok(Played {
@@ -52,17 +52,6 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
             ..Props::default()
         },
     })
-}
-
-/// Nothing may leave the pod for the port, as a network policy on egress has it.
-fn deny_egress(link: &Link) -> anyhow::Result<()> {
-    let rules = format!(
-        "add table inet shop; \
-         add chain inet shop egress {{ type filter hook output priority 0; }}; \
-         add rule inet shop egress tcp dport {PORT} counter drop"
-    );
-    link.pod.run(Tool::Nft, &[&rules])?;
-    Ok(())
 }
 
 /// Attempts may have come through before the rule was there.

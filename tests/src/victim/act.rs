@@ -4,6 +4,7 @@
 mod container;
 mod dns;
 mod files;
+mod load;
 mod memory;
 mod network;
 mod tasks;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum as _};
+pub use load::{Done, Load, Work};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 /// The hidden command line of a victim.
@@ -67,6 +69,8 @@ pub enum Act {
     LookUp { name: String },
     /// Answers DNS queries with a response code, or not at all, until let go.
     AnswerDns { at: SocketAddr, rcode: Option<u8> },
+    /// Does a piece of work many times, says how often and what one cost, and waits to be let go.
+    Load(Load),
 }
 
 impl Act {
@@ -94,6 +98,13 @@ impl Act {
                 args.push(at.to_string().into());
                 args.extend(rcode.map(|rcode| rcode.to_string().into()));
             }
+            Self::Load(load) => {
+                let work = load.work.to_possible_value();
+                args.extend(work.map(|work| work.get_name().into()));
+                args.push(load.count.to_string().into());
+                args.extend(load.rate.map(|rate| format!("--rate={rate}").into()));
+                args.extend(load.to.map(|to| format!("--to={to}").into()));
+            }
             Self::Grow | Self::Abort | Self::Container | Self::Init | Self::Fork => {}
         }
         args
@@ -120,6 +131,7 @@ impl Act {
             Self::AcceptNobody { .. } => "accept-nobody",
             Self::LookUp { .. } => "look-up",
             Self::AnswerDns { .. } => "answer-dns",
+            Self::Load(_) => "load",
         }
     }
 
@@ -144,6 +156,7 @@ impl Act {
             Self::AcceptNobody { at, backlog } => network::accept_nobody(*at, *backlog),
             Self::LookUp { name } => dns::look_up(name),
             Self::AnswerDns { at, rcode } => dns::answer(*at, *rcode),
+            Self::Load(load) => load::perform(load),
         }
     }
 }
@@ -227,6 +240,12 @@ mod tests {
             Act::LookUp { name: "db".into() },
             Act::AnswerDns { at, rcode: Some(3) },
             Act::AnswerDns { at, rcode: None },
+            Act::Load(Load {
+                work: Work::Send,
+                count: 5,
+                rate: Some(1),
+                to: Some(at),
+            }),
         ] {
             let line = ["victim", "--comm", "x"].map(OsString::from);
             let args = Args::try_parse_from(line.into_iter().chain(act.to_args())).unwrap();

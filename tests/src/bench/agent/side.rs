@@ -1,0 +1,107 @@
+//! Who watches the machine while something is measured: nobody, the agent, or bpftrace. Must be the
+//! only one of the harness's.
+
+use super::bpftrace::Bpftrace;
+use crate::bench::bpf::{self, Cost};
+use crate::bench::process;
+use crate::binaries::Binaries;
+use crate::stack::Stack;
+
+/// A watcher that a figure is taken under.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Side {
+    /// Nobody.
+    Off,
+    /// The agent, every probe always attached.
+    AlwaysOn,
+    /// The agent, what costs much attached on demand only; and nobody demands.
+    OnDemand,
+    /// bpftrace, doing the same jobs.
+    Bpftrace,
+}
+
+impl Side {
+    /// All of them, in the order in which each round goes through them.
+    pub(super) const ALL: [Self; 4] = [Self::Off, Self::AlwaysOn, Self::OnDemand, Self::Bpftrace];
+
+    /// How it is called in results.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::AlwaysOn => "always-on",
+            Self::OnDemand => "on-demand",
+            Self::Bpftrace => "bpftrace",
+        }
+    }
+
+    /// Starts it and waits until it watches.
+    pub(super) async fn start(self, binaries: &Binaries) -> anyhow::Result<Watcher> {
+        let agent = |mode| async move {
+            // Pinned: what is measured must not change its mode meanwhile.
+            let agent = format!("probes:\n  mode: {mode}\n");
+            let stack = Stack::start_with(binaries, "", &agent).await?;
+            anyhow::Ok(Watcher::Agent(Box::new(stack)))
+        };
+        match self {
+            Self::Off => Ok(Watcher::Nobody),
+            Self::AlwaysOn => agent("always-on").await,
+            Self::OnDemand => agent("on-demand").await,
+            Self::Bpftrace => Ok(Watcher::Bpftrace(Bpftrace::start().await?)),
+        }
+    }
+}
+
+/// A side that runs.
+#[derive(Debug)]
+pub(super) enum Watcher {
+    Nobody,
+    Agent(Box<Stack>),
+    Bpftrace(Bpftrace),
+}
+
+impl Watcher {
+    /// The pid of the process that watches.
+    pub(super) fn pid(&self) -> anyhow::Result<Option<u32>> {
+        match self {
+            Self::Nobody => Ok(None),
+            Self::Agent(stack) => stack.agent_pid().map(Some),
+            Self::Bpftrace(bpftrace) => Ok(Some(bpftrace.pid())),
+        }
+    }
+
+    /// What it has cost so far.
+    pub(super) fn account(&self) -> anyhow::Result<Account> {
+        let Some(pid) = self.pid()? else {
+            return Ok(Account::default());
+        };
+        let Cost {
+            map_bytes, run_ns, ..
+        } = bpf::cost(pid)?;
+        Ok(Account {
+            process_ns: process::cpu_ns(pid)?,
+            programs_ns: run_ns,
+            memory_bytes: process::rss_bytes(pid)? + map_bytes,
+        })
+    }
+
+    /// Ends it.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Self::Nobody => Ok(()),
+            Self::Agent(stack) => stack.stop().await,
+            Self::Bpftrace(bpftrace) => {
+                drop(bpftrace);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a watcher has cost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Account {
+    pub(super) process_ns: u64,
+    pub(super) programs_ns: u64,
+    /// RSS and maps, at the moment.
+    pub(super) memory_bytes: u64,
+}
