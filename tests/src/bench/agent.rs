@@ -5,6 +5,7 @@ mod bpftrace;
 mod load;
 mod side;
 mod slowdown;
+mod storm;
 mod told;
 
 use std::path::Path;
@@ -36,5 +37,6 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     slowdown::prove(options.rounds, &binaries, &launcher, &mut proof).await?;
     let span = Duration::from_secs(options.seconds);
     load::prove(span, &binaries, &launcher, &mut proof).await?;
+    storm::prove(span, &binaries, &launcher, &mut proof).await?;
     proof.finish(json)
 }

@@ -101,7 +101,7 @@ impl Act {
             Self::Load(load) => {
                 let work = load.work.to_possible_value();
                 args.extend(work.map(|work| work.get_name().into()));
-                args.push(load.count.to_string().into());
+                args.extend(load.count.map(|count| format!("--count={count}").into()));
                 args.extend(load.rate.map(|rate| format!("--rate={rate}").into()));
                 args.extend(load.to.map(|to| format!("--to={to}").into()));
             }
@@ -242,7 +242,7 @@ mod tests {
             Act::AnswerDns { at, rcode: None },
             Act::Load(Load {
                 work: Work::Send,
-                count: 5,
+                count: Some(5),
                 rate: Some(1),
                 to: Some(at),
             }),

@@ -172,12 +172,11 @@ async fn measure(
     };
     let load = start(condition, &place, span, launcher).await?;
     let (since, before) = (Instant::now(), watcher.account()?);
-    let done = match load {
-        Some(load) => finish(load).await?,
-        None => {
-            sleep(span).await;
-            0
-        }
+    let done = if let Some(load) = load {
+        finish(load).await?
+    } else {
+        sleep(span).await;
+        0
     };
     let (elapsed, after) = (since.elapsed(), watcher.account()?);
     if let Some(told) = &mut told {
@@ -223,7 +222,7 @@ async fn start(
     };
     let load = Act::Load(Load {
         work,
-        count: rate * span.as_secs(),
+        count: Some(rate * span.as_secs()),
         rate: Some(rate),
         to: Some(SocketAddr::from((PEER_ADDRESS, DROPPED_PORT))),
     });

@@ -78,7 +78,7 @@ async fn measure(launcher: &Launcher) -> anyhow::Result<Figures> {
     for (work, name, count) in WORKS {
         let load = Act::Load(Load {
             work,
-            count,
+            count: Some(count),
             rate: None,
             to: Some(SocketAddr::from((PEER_ADDRESS, DROPPED_PORT))),
         });

@@ -46,7 +46,8 @@ impl<'a> Told<'a> {
     pub(super) async fn judge(&self, of: &str, done: u64, proof: &mut Proof) -> anyhow::Result<()> {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let (told, lost) = (self.told().await?, self.lost().await? - self.lost_before);
+            let (told, lost) = (self.told().await?, self.lost().await?);
+            let lost = lost.saturating_sub(self.lost_before);
             if told + lost >= done || Instant::now() > deadline {
                 let name = format!("{of}: told {told}, lost {lost}, together");
                 proof.exactly(&name, told + lost, done);
@@ -60,8 +61,8 @@ impl<'a> Told<'a> {
         match self.work {
             Work::Exec => "process_exec",
             Work::Send => "packet_drops",
-            Work::Connect => "tcp_flows",
-            Work::Succeed | Work::Fail => "syscall_failures",
+            Work::Connect | Work::ConnectElsewhere => "tcp_flows",
+            Work::Succeed | Work::Fail | Work::OpenMissing => "syscall_failures",
         }
     }
 
@@ -73,26 +74,7 @@ impl<'a> Told<'a> {
             filter.push(("cgroup", &self.cgroup));
         }
         let signals = self.client.signals(&filter).await?;
-        Ok(signals.iter().map(|signal| self.times(signal)).sum())
-    }
-
-    /// How often the work appears in one signal.
-    fn times(&self, signal: &v1::Signal) -> u64 {
-        match &signal.body {
-            Some(Body::ProcessExec(exec)) => u64::from(exec.filename == "/bin/true"),
-            Some(Body::SyscallFailures(failures)) => {
-                let closes = failures.failures.iter();
-                let closes = closes.filter(|it| it.syscall == "close" && it.errno == "EBADF");
-                closes.map(|it| it.count).sum()
-            }
-            Some(Body::PacketDrops(drops)) => {
-                let drops = drops.drops.iter();
-                let drops = drops.filter(|drop| drop.netfilter && drop.protocol == "udp");
-                drops.map(|drop| drop.count).sum()
-            }
-            Some(Body::TcpFlows(flows)) => flows.flows.iter().map(|flow| flow.attempts).sum(),
-            _ => 0,
-        }
+        Ok(signals.iter().map(times).sum())
     }
 
     /// What the agent says it lost of that kind, of this cgroup or of nobody in particular.
@@ -103,5 +85,24 @@ impl<'a> Told<'a> {
             loss.kind == self.kind() && (loss.cgroup.is_empty() || loss.cgroup == self.cgroup)
         });
         Ok(of_it.map(|loss| loss.count).sum())
+    }
+}
+
+/// How often the work appears in one signal.
+fn times(signal: &v1::Signal) -> u64 {
+    match &signal.body {
+        Some(Body::ProcessExec(exec)) => u64::from(exec.filename == "/bin/true"),
+        Some(Body::SyscallFailures(failures)) => {
+            let closes = failures.failures.iter();
+            let closes = closes.filter(|it| it.syscall == "close" && it.errno == "EBADF");
+            closes.map(|it| it.count).sum()
+        }
+        Some(Body::PacketDrops(drops)) => {
+            let drops = drops.drops.iter();
+            let drops = drops.filter(|drop| drop.netfilter && drop.protocol == "udp");
+            drops.map(|drop| drop.count).sum()
+        }
+        Some(Body::TcpFlows(flows)) => flows.flows.iter().map(|flow| flow.attempts).sum(),
+        _ => 0,
     }
 }

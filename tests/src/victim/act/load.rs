@@ -1,6 +1,7 @@
 //! Work that is done many times over: as fast as it goes, to learn what one of it costs, or at a
 //! rate, to provoke that many records. Must know itself how often it has done it.
 
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -15,8 +16,13 @@ use super::word;
 
 /// The work is timed in so many parts: the median part is not the one that something disturbed.
 const PARTS: u64 = 20;
-/// At a rate, work is done in bursts of so much time.
+/// Between two bursts of work the process looks whether it is let go.
 const BURST: Duration = Duration::from_millis(2);
+/// 127.0.0.0, and how many addresses there are behind it.
+const LOOPBACK_BASE: u32 = 0x7f00_0000;
+const LOOPBACK_MASK: u32 = 0x00ff_ffff;
+/// tcpmux, which nobody serves any more.
+const CLOSED_PORT: u16 = 1;
 /// Bytes of a packet.
 const PACKET: [u8; 64] = [0; 64];
 
@@ -33,6 +39,10 @@ pub enum Work {
     Connect,
     /// A UDP packet is sent to an address.
     Send,
+    /// A file that is not there is opened, each time by another path.
+    OpenMissing,
+    /// A port at which nobody listens is connected to, each time at another address.
+    ConnectElsewhere,
 }
 
 /// How much of it.
@@ -40,7 +50,9 @@ pub enum Work {
 pub struct Load {
     #[arg(value_enum)]
     pub work: Work,
-    pub count: u64,
+    /// So often; until it is let go when absent.
+    #[arg(long)]
+    pub count: Option<u64>,
     /// So much a second; as fast as it goes when absent.
     #[arg(long)]
     pub rate: Option<u64>,
@@ -74,9 +86,10 @@ pub(super) fn perform(load: &Load) -> anyhow::Result<ExitCode> {
     if !word::ready()? {
         return Ok(ExitCode::SUCCESS);
     }
-    let done = match load.rate {
-        None => at_full_speed(load.count, &mut tool)?,
-        Some(rate) => at_rate(load.count, rate.max(1), &mut tool)?,
+    let done = match (load.count, load.rate) {
+        (Some(count), None) => at_full_speed(count, &mut tool)?,
+        (Some(count), Some(rate)) => at_rate(count, rate, &mut tool)?,
+        (None, _) => return endlessly(&mut tool),
     };
     word::say(format_args!("{} {}", done.count, done.ns_each));
     word::until_let_go()?;
@@ -87,11 +100,11 @@ fn at_full_speed(count: u64, tool: &mut Tool) -> anyhow::Result<Done> {
     let part = (count / PARTS).max(1);
     let mut costs = Vec::new();
     for _ in 0..PARTS {
-        let before = cpu_time()?;
+        let before = cpu_ns()?;
         for _ in 0..part {
             tool.work_once()?;
         }
-        costs.push((cpu_time()? - before).as_nanos() as f64 / part as f64);
+        costs.push(cpu_ns()?.saturating_sub(before) as f64 / part as f64);
     }
     let ns_each = crate::proof::median(&costs).context("no part was timed")?;
     Ok(Done {
@@ -101,7 +114,7 @@ fn at_full_speed(count: u64, tool: &mut Tool) -> anyhow::Result<Done> {
 }
 
 fn at_rate(count: u64, rate: u64, tool: &mut Tool) -> anyhow::Result<Done> {
-    let (started, before) = (Instant::now(), cpu_time()?);
+    let (started, before) = (Instant::now(), cpu_ns()?);
     let mut done = 0;
     while done < count {
         let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
@@ -113,11 +126,21 @@ fn at_rate(count: u64, rate: u64, tool: &mut Tool) -> anyhow::Result<Done> {
             break;
         }
     }
-    let spent = cpu_time()? - before;
+    let spent = cpu_ns()?.saturating_sub(before);
     Ok(Done {
         count: done,
-        ns_each: spent.as_nanos() as f64 / done.max(1) as f64,
+        ns_each: spent as f64 / done.max(1) as f64,
     })
+}
+
+fn endlessly(tool: &mut Tool) -> anyhow::Result<ExitCode> {
+    while word::rest(Duration::ZERO)? {
+        let until = Instant::now() + BURST;
+        while Instant::now() < until {
+            tool.work_once()?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What the work is done with, made before the word.
@@ -127,6 +150,8 @@ enum Tool {
     Exec,
     Connect(TcpListener, SocketAddr),
     Send(UdpSocket),
+    OpenMissing(u64),
+    ConnectElsewhere(u32),
 }
 
 impl Tool {
@@ -146,6 +171,8 @@ impl Tool {
                 socket.connect(to)?;
                 Self::Send(socket)
             }
+            Work::OpenMissing => Self::OpenMissing(0),
+            Work::ConnectElsewhere => Self::ConnectElsewhere(0),
         })
     }
 
@@ -166,28 +193,36 @@ impl Tool {
             }
             // That a rule drops it is no matter of the sender's.
             Self::Send(socket) => drop(socket.send(&PACKET)),
+            Self::OpenMissing(number) => {
+                *number += 1;
+                drop(File::open(format!("/inquest-missing/{number}")));
+            }
+            Self::ConnectElsewhere(number) => {
+                // Within 127.0.0.0/8, all of which is this machine.
+                *number = (*number + 1) & LOOPBACK_MASK;
+                let address = Ipv4Addr::from(LOOPBACK_BASE | *number);
+                drop(TcpStream::connect((address, CLOSED_PORT)));
+            }
         }
         Ok(())
     }
 }
 
 /// CPU time of this process and of the children that it has waited for.
-fn cpu_time() -> anyhow::Result<Duration> {
-    Ok(usage(libc::RUSAGE_SELF)? + usage(libc::RUSAGE_CHILDREN)?)
+fn cpu_ns() -> anyhow::Result<u64> {
+    Ok(usage_us(libc::RUSAGE_SELF)?.saturating_add(usage_us(libc::RUSAGE_CHILDREN)?) * 1_000)
 }
 
-fn usage(whose: libc::c_int) -> anyhow::Result<Duration> {
+fn usage_us(whose: libc::c_int) -> anyhow::Result<u64> {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: the kernel fills the whole structure, which outlives the call.
     let failed = unsafe { libc::getrusage(whose, usage.as_mut_ptr()) };
     anyhow::ensure!(failed == 0, io::Error::last_os_error());
     // SAFETY: the call succeeded, so it is filled.
     let usage = unsafe { usage.assume_init() };
-    let time = |time: libc::timeval| {
-        let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
-        seconds + Duration::from_micros(time.tv_usec.unsigned_abs())
-    };
-    Ok(time(usage.ru_utime) + time(usage.ru_stime))
+    let us =
+        |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
+    Ok(us(usage.ru_utime) + us(usage.ru_stime))
 }
 
 #[cfg(test)]
