@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+pub(crate) use play::is_address;
 pub use play::{Name, Played};
 pub use stage::Stage;
 

@@ -18,4 +18,5 @@ mod readable;
 pub mod scratch;
 pub mod stack;
 pub mod tool;
+pub mod truth;
 pub mod victim;

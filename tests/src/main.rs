@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use e2e::{bench, crash, demo, explain, guest, kernel, output, victim};
+use e2e::{bench, crash, demo, explain, guest, kernel, output, truth, victim};
 
 /// Proofs against the real binaries; run them as `cargo xtask demo|bench|test-*`.
 #[derive(Debug, Parser)]
@@ -64,6 +64,13 @@ enum Prove {
     TestKernel {
         #[command(flatten)]
         options: kernel::Options,
+        #[command(flatten)]
+        report: ReportArgs,
+    },
+    /// Holds the agent's counts against those of strace, a firewall rule and the kernel.
+    #[command(after_help = "Examples:
+  cargo xtask test-truth")]
+    TestTruth {
         #[command(flatten)]
         report: ReportArgs,
     },
@@ -141,6 +148,7 @@ async fn prove(what: Prove) -> anyhow::Result<ExitCode> {
             Bench::Agent(options) => bench::agent::run(options, report.json()).await,
         },
         Prove::TestKernel { options, report } => kernel::run(options, report.json()).await,
+        Prove::TestTruth { report } => truth::run(report.json()).await,
         Prove::TestCrash { options, report } => crash::run(options, report.json()).await,
         Prove::TestExplain { report } => explain::run(report.json()).await,
     }

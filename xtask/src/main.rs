@@ -109,7 +109,8 @@ Examples:
     /// Measures the product against its bars
     #[command(after_help = "Examples:
   cargo xtask bench oom-latency
-  cargo xtask bench idle --json idle.json")]
+  cargo xtask bench idle --json idle.json
+  cargo xtask bench agent               # beside bpftrace, which is installed when missing")]
     Bench(HarnessArgs),
     /// Tests the probes on real kernels: in guests, or on the one that runs here
     #[command(
@@ -124,6 +125,14 @@ Examples:
   cargo xtask test-kernel --host"
     )]
     TestKernel(HarnessArgs),
+    /// Holds the agent's counts against those of strace, a firewall rule and the kernel
+    #[command(
+        after_help = "Installs strace, nftables and iproute2 when they are missing.
+
+Examples:
+  cargo xtask test-truth"
+    )]
+    TestTruth(HarnessArgs),
     /// Kills aggregator and agent at random moments and looks for lost or doubled signals
     #[command(after_help = "Examples:
   cargo xtask test-crash
@@ -196,6 +205,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => release::run_harness("demo", &args.args)?,
         Command::Bench(args) => release::run_harness("bench", &args.args)?,
         Command::TestKernel(args) => test_kernel::run(&args.args)?,
+        Command::TestTruth(args) => release::run_harness("test-truth", &args.args)?,
         Command::TestCrash(args) => release::run_harness("test-crash", &args.args)?,
         Command::TestExplain(args) => release::run_harness("test-explain", &args.args)?,
     }

@@ -102,7 +102,7 @@ pub(super) fn process(comm: &str, pid: u32) -> String {
 }
 
 /// Whether a stored address is this one.
-pub(super) fn is_address(
+pub(crate) fn is_address(
     stored: Option<&v1::SocketAddress>,
     expected: std::net::SocketAddr,
 ) -> bool {
