@@ -27,9 +27,9 @@ pub(crate) use play::is_address;
 pub use play::{Name, Played};
 pub use stage::Stage;
 
-use crate::host;
 use crate::proof::Proof;
 use crate::victim::Launcher;
+use crate::{host, output};
 
 /// The failures that can be shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -66,7 +66,13 @@ pub enum Demo {
 
 impl Demo {
     /// Those that the kernel tests judge.
-    pub const JUDGED: [Self; 4] = [Self::Oom, Self::ChildOom, Self::Segfault, Self::Sigkill];
+    pub const JUDGED: [Self; 5] = [
+        Self::Oom,
+        Self::ChildOom,
+        Self::Segfault,
+        Self::Sigkill,
+        Self::KilledBySibling,
+    ];
 
     /// Makes the failure happen.
     pub async fn play(self, launcher: &Launcher) -> anyhow::Result<Played> {
@@ -115,7 +121,10 @@ pub async fn run(demo: Demo, base: &str, json: Option<&Path>) -> anyhow::Result<
     let stage = Stage::against_running(base).await?;
     let mut proof = Proof::begin(format!("demo {}", demo.name()))?;
     let played = demo.play(&stage.launcher).await?;
-    stage.judge(demo.name(), &played, &mut proof).await?;
-    stage.show_report(&played).await?;
+    if stage.judge(demo.name(), &played, &mut proof).await? {
+        stage.show_report(&played).await?;
+    } else {
+        output::talk("next: `inquest doctor` tells what the agent cannot see");
+    }
     proof.finish(json)
 }

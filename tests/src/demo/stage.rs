@@ -55,10 +55,16 @@ impl Stage {
         Ok(Self::new(client, Launcher::own()?, &binaries.cli))
     }
 
-    /// Waits for the incident about what was played and holds it against the truth.
+    /// Waits for the incident about what was played and holds it against the truth; false when there
+    /// is none.
     ///
     /// Bars begin with `of`, so that those of several failures can be told apart.
-    pub async fn judge(&self, of: &str, played: &Played, proof: &mut Proof) -> anyhow::Result<()> {
+    pub async fn judge(
+        &self,
+        of: &str,
+        played: &Played,
+        proof: &mut Proof,
+    ) -> anyhow::Result<bool> {
         let name = |what: &str| format!("{of}: {what}");
         let first = self
             .client
@@ -67,7 +73,7 @@ impl Stage {
         let visible = ms(played.since.elapsed().as_secs_f64() * 1e3);
         if first.is_none() {
             proof.exactly(&name("incidents"), 0, 1);
-            return Ok(());
+            return Ok(false);
         }
         let incident = self.settled(played).await?;
         proof.figure(&name("incident"), &incident.id)?;
@@ -93,7 +99,7 @@ impl Stage {
             // How often it is told depends on how long it went on.
             About::Cgroup(_) => proof.exactly(&name("told truly"), holding > 0, true),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How many stored signals tell the truth about a failure.
