@@ -11,6 +11,8 @@ use crate::victim::{Act, Launcher};
 
 const PORT: u16 = 8080;
 const BACKLOG: u8 = 1;
+/// Beside the one that is listened to.
+const OTHER_CLIENTS: usize = 3;
 /// The kernel takes one connection more than the backlog.
 const ACCEPTED_BY_THE_KERNEL: usize = BACKLOG as usize + 1;
 
@@ -35,7 +37,17 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
         client.says("connected").await?;
     }
     let since = client.says("timed out").await?;
+    let mut victims = vec![client];
+    for _ in 0..OTHER_CLIENTS {
+        let connect = Act::Connect { to: at };
+        let mut other = launcher
+            .launch_in(&link.peer, &there, "client", connect)
+            .await?;
+        other.release().await?;
+        victims.push(other);
+    }
     let owner = shop.pid();
+    victims.push(shop);
     let netns = link.pod.network_inode()?;
     Ok(Played {
         target: cgroup.path(),
@@ -53,7 +65,7 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
             holds: Box::new(move |signal| holds(signal, netns, at, owner)),
         },
         props: Props {
-            victims: vec![client, shop],
+            victims,
             cgroups: vec![cgroup, there],
             link: Some(link),
             ..Props::default()

@@ -24,7 +24,7 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
         names: vec![
             name("cgroup", &path),
             name("process", "shop"),
-            name("limit", MAX_TASKS),
+            name("limit", format!("{MAX_TASKS} tasks")),
         ],
         stored: Stored {
             kind: "pids_limit_hit",

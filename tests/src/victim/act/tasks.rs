@@ -15,10 +15,11 @@ use super::{Act, victim, word};
 const RETRY: Duration = Duration::from_millis(200);
 /// A process that starts children gives up here, so that a limit that does not hold costs no more.
 const MAX_CHILDREN: usize = 256;
-/// How long each thread holds the lock.
+/// How long each thread holds the lock: the others wait for seconds, as behind a call to a service that
+/// does not answer.
 const HOLD: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 20_000_000,
+    tv_sec: 1,
+    tv_nsec: 0,
 };
 
 /// Starts children that wait, and goes on trying when one cannot be started.
