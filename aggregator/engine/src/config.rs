@@ -13,12 +13,31 @@ pub const REOPEN_WITHIN: Duration = Duration::from_hours(24);
 /// within seconds; ten minutes leave room for a slow exit and for a batch that was sent again.
 pub const WINDOW: Duration = Duration::from_mins(10);
 
-/// Signals kept for correlation, all nodes together: at about 1 KiB each some 8 MiB.
-pub const MAX_RECENT_SIGNALS: usize = 8192;
+/// Ends of processes kept of each node for correlation: at about 1 KiB each some 8 MiB.
+pub const MAX_ENDS_PER_NODE: usize = 8192;
+
+/// Signs of trouble kept of each node, and as many samples of its usual state: what is sampled all the
+/// time must not push out what is told once.
+pub const MAX_SIGNS_PER_NODE: usize = 4096;
+
+/// Signs and samples kept of each workload: ten minutes of six windows a minute of four kinds. A storm
+/// in one workload costs only that workload its past.
+pub const MAX_SIGNS_PER_WORKLOAD: usize = 256;
+
+/// Stored signals that an engine continues from; of more than this the newest matter.
+pub const MAX_RECENT_SIGNALS: usize = 32_768;
 
 /// Signals judged together. What is held for judging grows with it and with the window; a larger
 /// step, as after an outage, is taken in parts.
 pub const MAX_SIGNALS_AT_ONCE: usize = 2048;
+
+/// How long a condition must be gone to be over; a return within it goes on with the same spell.
+/// Several windows of what is sampled, so that one quiet window ends nothing.
+pub const CONDITION_QUIET: Duration = Duration::from_mins(2);
+
+/// How often an incident takes note that its condition goes on: far below [`CONDITION_QUIET`], and far
+/// above the windows of signals, for each note is written to the store.
+pub const CONDITION_NOTED_EVERY: Duration = Duration::from_secs(30);
 
 /// Incidents kept in memory, open and resolved. Twice what a node of 110 pods could open on each of
 /// 18 nodes at once; the store keeps the others.
@@ -44,6 +63,8 @@ pub const MAX_CLOCK_AHEAD: Duration = Duration::from_mins(5);
 pub struct Config {
     /// How long an incident stays open without a repeat.
     pub quiet_period: Duration,
+    /// How long the incident of a condition stays open after the newest sign of it.
+    pub condition_quiet: Duration,
     /// How long after its newest fault a repeat reopens an incident rather than making another.
     pub reopen_within: Duration,
 }
@@ -52,6 +73,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             quiet_period: QUIET_PERIOD,
+            condition_quiet: CONDITION_QUIET,
             reopen_within: REOPEN_WITHIN,
         }
     }

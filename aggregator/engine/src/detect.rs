@@ -1,5 +1,7 @@
-//! The failure patterns: one file each, from a death to a finding. A detector must not change
-//! anything, and must not look beyond the death that it is given.
+//! The failure patterns: one file each, from a case to a finding. A detector must not change
+//! anything, and must not look beyond the case that it is given.
+
+mod claim;
 
 mod child_process_oom;
 mod killed_by_signal;
@@ -7,10 +9,11 @@ mod memory_limit_oom;
 mod native_crash;
 mod node_oom;
 
-use crate::correlate::death::Death;
-use crate::explain::facts::FactKind;
+use crate::correlate::case::Case;
+use crate::correlate::workload::Domain;
+use crate::explain::facts::{Fact, FactKind};
 use crate::explain::story::Story;
-use crate::model::{Entity, Factor, Severity};
+use crate::model::{Entity, Factor, Severity, Timestamp};
 
 /// Every detector, in the order in which their causes are reported when all else is equal.
 pub(crate) const DETECTORS: &[&dyn Detector] = &[
@@ -26,11 +29,16 @@ pub(crate) trait Detector: Sync {
     /// The cause that it can find, as listed in `docs/patterns.md`.
     fn cause(&self) -> &'static str;
 
-    /// Says whether the pattern holds for a death, or why it does not.
-    fn detect(&self, death: &Death<'_>) -> Verdict;
+    /// What kind of thing fails by it.
+    fn domain(&self) -> Domain {
+        Domain::Runtime
+    }
+
+    /// Says whether the pattern holds in a case, or why it does not.
+    fn detect(&self, case: &Case<'_>) -> Verdict;
 }
 
-/// What a detector says of a death.
+/// What a detector says of a case.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// The pattern may hold; how surely is in the finding's factors.
@@ -52,6 +60,17 @@ pub(crate) struct Finding {
     pub(crate) supports: Vec<FactKind>,
     pub(crate) contradicts: Vec<FactKind>,
     pub(crate) story: Story,
+    /// Facts that it brings itself, beside those that every death has.
+    pub(crate) signs: Vec<Fact>,
+    /// When it began and when it was seen last; of a death its onset.
+    pub(crate) spell: Option<Spell>,
+}
+
+/// From the first to the newest sign of a condition.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Spell {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// Why a pattern does not hold.
@@ -59,6 +78,8 @@ pub(crate) struct Finding {
 pub(crate) struct Reason {
     pub(crate) because: String,
     pub(crate) facts: Vec<FactKind>,
+    /// Facts that it brings itself.
+    pub(crate) signs: Vec<Fact>,
 }
 
 impl Verdict {
@@ -66,6 +87,7 @@ impl Verdict {
         Self::RuledOut(Reason {
             because: because.into(),
             facts: facts.to_vec(),
+            signs: Vec::new(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Every incident that the engine holds, and what a death does to them: open, add, replace, reopen,
+//! Every incident that the engine holds, and what a case does to them: open, add, replace, reopen,
 //! resolve. Must keep nothing beside the incidents: what it needs to continue is read from them, so
 //! that a restart continues exactly.
 
@@ -12,14 +12,17 @@ pub(crate) use changes::Changes;
 use changes::Decision;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Config, MAX_ALIASES, MAX_HISTORY, MAX_INCIDENTS};
-use crate::correlate::death::Death;
-use crate::correlate::workload::fingerprint_of;
+use crate::config::{CONDITION_NOTED_EVERY, Config, MAX_ALIASES, MAX_HISTORY, MAX_INCIDENTS};
+use crate::correlate::case::Case;
+use crate::correlate::workload::{Workload, home_of};
+use crate::detect::Spell;
 use crate::explain::clock::utc;
-use crate::explain::facts::facts_of;
+use crate::explain::facts::{Fact, facts_of};
 use crate::model::{
     CauseChange, Fingerprint, Incident, IncidentId, IncidentState, RootCause, Signal, SignalId,
     Timestamp,
@@ -29,19 +32,40 @@ use crate::rank::Judgment;
 /// How the line about repeats begins; there is one, and it is always the last of the impact.
 const REPEATS: &str = "in all ";
 
-/// A death with the engine's opinion of it.
+/// A case with the engine's opinion of it.
 #[derive(Debug)]
 pub(crate) struct Judged<'a> {
-    pub(crate) death: Death<'a>,
+    pub(crate) case: Rc<Case<'a>>,
     pub(crate) judgment: Judgment,
-    /// It was judged a fault before, with fewer signals: it is counted already.
+    /// A death that was judged a fault before, with fewer signals: it is counted already.
     pub(crate) is_known: bool,
 }
 
-impl<'a> Judged<'a> {
-    /// Deaths are recorded in this order, whatever the order of their signals was.
-    pub(crate) fn order(&self) -> (Timestamp, Option<&'a SignalId>) {
-        (self.death.onset, self.death.signal_ids().min())
+impl Judged<'_> {
+    /// Cases are recorded in this order, whatever the order of their signals was: by onset, deaths first.
+    pub(crate) fn order(&self) -> (Timestamp, bool, Option<&SignalId>) {
+        let is_state = self.case.death().is_none();
+        (self.judgment.spell.since, is_state, self.signal_ids().min())
+    }
+
+    /// The signals by which an incident is known to tell of this case.
+    fn signal_ids(&self) -> impl Iterator<Item = &SignalId> {
+        let is_state = self.case.death().is_none();
+        let signs = self.judgment.signs.iter().filter(move |_| is_state);
+        let of_state = signs.filter_map(|fact| fact.signal.as_ref());
+        self.case.signal_ids().chain(of_state)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let domain = self.judgment.domain;
+        self.case.workload.fingerprint(domain, self.case.node)
+    }
+
+    /// All facts that the incident may cite.
+    fn facts(&self) -> Vec<Fact> {
+        let mut facts = self.case.death().map(facts_of).unwrap_or_default();
+        facts.extend(self.judgment.signs.iter().cloned());
+        facts
     }
 }
 
@@ -74,11 +98,14 @@ impl Incidents {
 
     /// Whether an incident rests on this signal already.
     pub(crate) fn cites(&self, signal: &Signal) -> bool {
-        self.of(&fingerprint_of(signal))
+        let fingerprints = home_of(signal).fingerprints(&signal.node);
+        fingerprints
+            .iter()
+            .flat_map(|fingerprint| self.of(fingerprint))
             .any(|incident| evidence::cites(incident, &signal.id))
     }
 
-    /// Lets a death open an incident or change one.
+    /// Lets a case open an incident or change one.
     pub(crate) fn record(
         &mut self,
         judged: &Judged<'_>,
@@ -86,7 +113,7 @@ impl Incidents {
         config: Config,
         changes: &mut Changes,
     ) {
-        let known = self.find(&judged.death, config);
+        let known = self.find(judged, config);
         if let Some(incident) = known.and_then(|id| self.by_id.get_mut(&id)) {
             changes.touch(incident);
             let decision = add(incident, judged, now, config);
@@ -101,7 +128,7 @@ impl Incidents {
     /// Resolves what has been quiet, forgets what can no longer be reopened, and keeps the bound.
     pub(crate) fn sweep(&mut self, now: Timestamp, config: Config, changes: &mut Changes) {
         for incident in self.by_id.values_mut() {
-            let quiet_since = incident.last_seen_at.plus(config.quiet_period);
+            let quiet_since = incident.last_seen_at.plus(quiet_period(incident, config));
             if incident.state == IncidentState::Open && quiet_since <= now {
                 changes.touch(incident);
                 resolve(incident, quiet_since);
@@ -145,31 +172,38 @@ impl Incidents {
         self.remove(&id, changes);
     }
 
-    /// The incident that a death belongs to: the one that rests on it already, else the newest of
-    /// its workload that is not too long ago.
-    fn find(&self, death: &Death<'_>, config: Config) -> Option<IncidentId> {
-        let mut fingerprints: BTreeSet<Fingerprint> = death
-            .signals
-            .iter()
-            .map(|signal| fingerprint_of(signal))
-            .collect();
-        let own = death.workload.fingerprint(death.node);
-        fingerprints.insert(own.clone());
-        let resting_on_it = fingerprints
-            .iter()
-            .flat_map(|fingerprint| self.of(fingerprint))
-            .find(|incident| death.signal_ids().any(|id| evidence::cites(incident, id)));
+    /// The incident that a case belongs to: the one that rests on its death already, else the newest of
+    /// its workload and domain that is not too long ago.
+    fn find(&self, judged: &Judged<'_>, config: Config) -> Option<IncidentId> {
+        let case = &judged.case;
+        let Spell { since, until } = judged.judgment.spell;
         let near = || {
-            self.of(&own)
+            self.of(&judged.fingerprint())
                 .filter(|incident| {
-                    death.onset <= incident.last_seen_at.plus(config.reopen_within)
-                        && death.onset.plus(config.reopen_within) >= incident.opened_at
+                    since <= incident.last_seen_at.plus(config.reopen_within)
+                        && until.plus(config.reopen_within) >= incident.opened_at
                 })
                 .max_by_key(|incident| (incident.last_seen_at, &incident.id))
         };
-        resting_on_it
+        self.resting_on(case)
             .or_else(near)
             .map(|incident| incident.id.clone())
+    }
+
+    /// The incident that rests on one of a death's signals.
+    fn resting_on(&self, case: &Case<'_>) -> Option<&Incident> {
+        let signals = case.death().map(|death| death.signals.as_slice());
+        let homes = signals.unwrap_or_default().iter();
+        let mut workloads: BTreeSet<Workload> = homes.map(|signal| home_of(signal)).collect();
+        workloads.insert(case.workload.clone());
+        let fingerprints: BTreeSet<Fingerprint> = workloads
+            .iter()
+            .flat_map(|workload| workload.fingerprints(case.node))
+            .collect();
+        fingerprints
+            .iter()
+            .flat_map(|fingerprint| self.of(fingerprint))
+            .find(|incident| case.signal_ids().any(|id| evidence::cites(incident, id)))
     }
 
     fn of(&self, fingerprint: &Fingerprint) -> impl Iterator<Item = &Incident> {
@@ -203,18 +237,18 @@ impl Incidents {
 }
 
 fn open(judged: &Judged<'_>, now: Timestamp) -> Incident {
-    let death = &judged.death;
-    let fingerprint = death.workload.fingerprint(death.node);
+    let fingerprint = judged.fingerprint();
     let judgment = &judged.judgment;
+    let Spell { since, until } = judgment.spell;
     let mut incident = Incident {
-        id: id_of(&fingerprint, death.onset),
+        id: id_of(&fingerprint, since),
         fingerprint,
         state: IncidentState::Open,
         severity: judgment.severity,
-        opened_at: death.onset,
-        last_seen_at: death.onset,
+        opened_at: since,
+        last_seen_at: until,
         resolved_at: None,
-        occurrences: 1,
+        occurrences: u64::from(judged.case.death().is_some()),
         headline: String::new(),
         explanation: String::new(),
         root_cause: root_cause(judgment),
@@ -232,18 +266,22 @@ fn open(judged: &Judged<'_>, now: Timestamp) -> Incident {
     incident
 }
 
-/// Adds a death to an incident that exists.
+/// Adds a case to an incident that exists.
 fn add(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp, config: Config) -> Decision {
-    let death = &judged.death;
-    let is_primary = primary::is_of(incident, death);
+    let is_primary = primary::is_of(incident, judged);
     let displaces = primary::displaces(incident, judged);
-    if !judged.is_known {
+    let is_death = judged.case.death().is_some();
+    let Spell { since, until } = judged.judgment.spell;
+    let is_new = is_death && !judged.is_known;
+    if is_new {
         incident.occurrences = incident.occurrences.saturating_add(1);
-        incident.last_seen_at = incident.last_seen_at.max(death.onset);
     }
-    incident.opened_at = incident.opened_at.min(death.onset);
+    if is_new || !is_death && until >= incident.last_seen_at.plus(CONDITION_NOTED_EVERY) {
+        incident.last_seen_at = incident.last_seen_at.max(until);
+    }
+    incident.opened_at = incident.opened_at.min(since);
     let reopens = incident.state == IncidentState::Resolved
-        && incident.last_seen_at.plus(config.quiet_period) > now;
+        && incident.last_seen_at.plus(quiet_period(incident, config)) > now;
     if reopens {
         incident.state = IncidentState::Open;
         incident.resolved_at = None;
@@ -251,15 +289,17 @@ fn add(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp, config: Con
     let cause_before = incident.root_cause.cause.clone();
     if is_primary || displaces || reopens {
         tell(incident, judged, now);
-    } else {
+    } else if is_death {
         mention(incident, judged);
     }
     if reopens {
         Decision::Reopened
     } else if incident.root_cause.cause != cause_before {
         Decision::CauseChanged
-    } else if !judged.is_known {
+    } else if is_new {
         Decision::Repeated
+    } else if !is_death {
+        Decision::GoesOn
     } else if is_primary {
         Decision::Completed
     } else {
@@ -267,11 +307,18 @@ fn add(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp, config: Con
     }
 }
 
-/// Makes the incident tell of this death.
+/// How long after its newest fault or sign an incident stays open: a condition is open while it holds.
+fn quiet_period(incident: &Incident, config: Config) -> Duration {
+    if incident.occurrences == 0 {
+        config.condition_quiet
+    } else {
+        config.quiet_period
+    }
+}
+
+/// Makes the incident tell of this case.
 fn tell(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp) {
-    let Judged {
-        death, judgment, ..
-    } = judged;
+    let Judged { case, judgment, .. } = judged;
     let cause = &judgment.cause;
     if incident.root_cause.cause != *cause {
         incident.history.push(CauseChange {
@@ -282,8 +329,10 @@ fn tell(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp) {
         let excess = incident.history.len().saturating_sub(MAX_HISTORY);
         incident.history.drain(..excess);
     }
-    let facts = facts_of(death);
-    evidence::drop_refuted(incident, death, &facts);
+    let facts = judged.facts();
+    if let Some(death) = case.death() {
+        evidence::drop_refuted(incident, death, &facts);
+    }
     let cited = evidence::number(incident, &facts);
     let story = &judgment.story;
     incident.severity = judgment.severity;
@@ -303,20 +352,20 @@ fn tell(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp) {
         .collect();
     incident.impact.clone_from(&story.impact);
     incident.remediation.clone_from(&story.remediation);
-    incident.coverage.clone_from(&death.coverage.notes);
-    finish(incident, death);
+    incident.coverage.clone_from(&case.coverage.notes);
+    finish(incident, case);
 }
 
 /// Keeps the main fact of a death that the incident does not tell of.
 fn mention(incident: &mut Incident, judged: &Judged<'_>) {
-    let facts = facts_of(&judged.death);
+    let facts = judged.facts();
     evidence::number(incident, facts.get(..1).unwrap_or_default());
-    finish(incident, &judged.death);
+    finish(incident, &judged.case);
 }
 
-/// Brings up to date what depends on all deaths of the incident.
-fn finish(incident: &mut Incident, death: &Death<'_>) {
-    for alias in death.aliases() {
+/// Brings up to date what depends on all cases of the incident.
+fn finish(incident: &mut Incident, case: &Case<'_>) {
+    for alias in case.aliases() {
         if !incident.aliases.contains(&alias) {
             incident.aliases.push(alias);
         }

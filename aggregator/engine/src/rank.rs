@@ -1,10 +1,14 @@
-//! Ranks the explanations of a death by a printed score. Must not weigh what it cannot print: the
+//! Ranks the explanations of a case by a printed score. Must not weigh what it cannot print: the
 //! score is the product of the factors, nothing else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::correlate::case::Case;
 use crate::correlate::death::Death;
-use crate::detect::{DETECTORS, Finding, Reason, Verdict};
+use crate::correlate::workload::Domain;
+use crate::detect::{DETECTORS, Finding, Reason, Spell, Verdict};
+use crate::explain::facts::Fact;
 use crate::explain::story::Story;
 use crate::explain::undetermined;
 use crate::model::{CauseId, Confidence, Entity, Factor, Severity};
@@ -41,69 +45,118 @@ pub(crate) struct Strength {
     pub(crate) directness: f64,
 }
 
-/// The engine's opinion of one death.
+/// The engine's opinion of one case.
 #[derive(Debug)]
 pub(crate) struct Judgment {
     pub(crate) cause: CauseId,
+    pub(crate) domain: Domain,
     pub(crate) entity: Entity,
     pub(crate) confidence: Confidence,
     pub(crate) severity: Severity,
     pub(crate) story: Story,
+    pub(crate) spell: Spell,
+    /// Facts that findings and reasons bring themselves.
+    pub(crate) signs: Vec<Fact>,
     /// Best first; never empty.
     pub(crate) findings: Vec<Finding>,
     pub(crate) ruled_out: Vec<(&'static str, Reason)>,
 }
 
-/// Asks every detector and ranks what they found; nothing when the death is no fault.
-pub(crate) fn judge(death: &Death<'_>) -> Option<Judgment> {
-    let mut findings = Vec::new();
-    let mut ruled_out = Vec::new();
+/// Asks every detector and ranks what they found. Of a death there is one opinion, none when it is no
+/// fault; of a state one for each domain in which a condition holds.
+pub(crate) fn judge(case: &Case<'_>) -> Vec<Judgment> {
+    let mut opinions: BTreeMap<Domain, Opinion> = BTreeMap::new();
+    let is_death = case.death().is_some();
     for detector in DETECTORS {
-        match detector.detect(death) {
-            Verdict::Holds(finding) => findings.push(*finding),
-            Verdict::RuledOut(reason) => ruled_out.push((detector.cause(), reason)),
+        // Whatever ended a process, it ended once.
+        let domain = if is_death {
+            Domain::Runtime
+        } else {
+            detector.domain()
+        };
+        let opinion = opinions.entry(domain).or_default();
+        match detector.detect(case) {
+            Verdict::Holds(finding) => opinion.findings.push((detector.domain(), *finding)),
+            Verdict::RuledOut(reason) => opinion.ruled_out.push((detector.cause(), reason)),
             Verdict::Silent => {}
         }
     }
-    // Stable: detectors come in the order that decides between equal scores.
-    findings.sort_by(|one, other| score(&other.factors).total_cmp(&score(&one.factors)));
-    let best = findings.first_mut()?;
-    let confidence = Confidence::new(score(&best.factors));
-    let severity = best.severity;
-    let determined = confidence.get() >= THRESHOLD;
-    let (cause, entity, story) = if determined {
-        let story = std::mem::take(&mut best.story);
-        (best.cause, best.entity.clone(), story)
-    } else {
-        (
-            CauseId::UNDETERMINED,
-            death.workload_entity(),
-            undetermined::story(death),
-        )
-    };
-    Some(Judgment {
-        cause: CauseId(cause.to_owned()),
-        entity,
-        confidence,
-        severity: if determined {
-            severity
-        } else {
-            Severity::Warning
-        },
-        story,
-        findings,
-        ruled_out,
-    })
+    let opinions = opinions.into_values();
+    opinions.filter_map(|opinion| opinion.judge(case)).collect()
+}
+
+/// What detectors say that compete with each other.
+#[derive(Debug, Default)]
+struct Opinion {
+    findings: Vec<(Domain, Finding)>,
+    ruled_out: Vec<(&'static str, Reason)>,
+}
+
+impl Opinion {
+    fn judge(self, case: &Case<'_>) -> Option<Judgment> {
+        let Self {
+            mut findings,
+            ruled_out,
+        } = self;
+        // Stable: detectors come in the order that decides between equal scores.
+        findings
+            .sort_by(|(_, one), (_, other)| score(&other.factors).total_cmp(&score(&one.factors)));
+        let signs = own_signs(&findings, &ruled_out);
+        let (domain, best) = findings.first_mut()?;
+        let confidence = Confidence::new(score(&best.factors));
+        let mut judgment = Judgment {
+            cause: CauseId(best.cause.to_owned()),
+            domain: *domain,
+            entity: best.entity.clone(),
+            confidence,
+            severity: best.severity,
+            story: std::mem::take(&mut best.story),
+            spell: spell(case, best)?,
+            signs,
+            findings: Vec::new(),
+            ruled_out,
+        };
+        if confidence.get() < THRESHOLD {
+            // What nobody can explain must be told of a kill, not of a program that gave up by itself.
+            let death = case.death().filter(|death| death.is_violent())?;
+            judgment.cause = CauseId(CauseId::UNDETERMINED.to_owned());
+            judgment.domain = Domain::Runtime;
+            judgment.entity = case.entity();
+            judgment.severity = Severity::Warning;
+            judgment.story = undetermined::story(death);
+        }
+        judgment.findings = findings.into_iter().map(|(_, finding)| finding).collect();
+        Some(judgment)
+    }
+}
+
+fn own_signs(findings: &[(Domain, Finding)], ruled_out: &[(&str, Reason)]) -> Vec<Fact> {
+    let found = findings.iter().flat_map(|(_, finding)| &finding.signs);
+    let refuted = ruled_out.iter().flat_map(|(_, reason)| &reason.signs);
+    found.chain(refuted).cloned().collect()
+}
+
+fn spell(case: &Case<'_>, best: &Finding) -> Option<Spell> {
+    let of_death = case.death().map(|death| Spell {
+        since: death.onset,
+        until: death.onset,
+    });
+    of_death.or(best.spell)
+}
+
+/// The factors of a finding about a death, in printed order.
+pub(crate) fn factors(strength: Strength, death: &Death<'_>) -> Vec<Factor> {
+    printed(strength, onset_match(death), death.coverage.completeness)
 }
 
 /// The factors of a finding, in printed order.
-pub(crate) fn factors(strength: Strength, death: &Death<'_>) -> Vec<Factor> {
+pub(crate) fn printed(strength: Strength, onset: f64, completeness: f64) -> Vec<Factor> {
     [
         (PRIOR, strength.prior),
         (SPECIFICITY, strength.specificity),
         (DIRECTNESS, strength.directness),
-        (ONSET, onset_match(death)),
-        (COMPLETENESS, death.coverage.completeness),
+        (ONSET, onset),
+        (COMPLETENESS, completeness),
     ]
     .into_iter()
     .map(|(name, value)| Factor {
@@ -135,6 +188,11 @@ fn onset_match(death: &Death<'_>) -> f64 {
     } else {
         exit.at.since(at).max(at.since(exit.at))
     };
+    nearness(apart)
+}
+
+/// How well an effect so long after its cause fits.
+pub(crate) fn nearness(apart: Duration) -> f64 {
     if apart <= PROMPT {
         1.0
     } else if apart <= SLOW {

@@ -1,14 +1,22 @@
 //! The pure function at the centre: `Engine::step`. Must perform nothing: what it wants done it requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::config::{Config, MAX_SIGNALS_AT_ONCE};
-use crate::correlate::death::{CONTAINER_MARGIN, Death, Scene, shares_container};
+use crate::correlate::case::Case;
+use crate::correlate::death::{CONTAINER_MARGIN, Scene, shares_container};
 use crate::correlate::group::groups_of;
+use crate::correlate::troubles::{AFTER_DEATH, BEFORE_DEATH};
 use crate::correlate::window::{Arrival, Window};
+use crate::correlate::workload::{Workload, home_of};
 use crate::incidents::{Changes, Incidents, Judged};
-use crate::model::{Incident, IncidentId, Inventory, Signal, SignalBody, Timestamp};
+use crate::model::{Incident, IncidentId, Inventory, NodeName, Signal, SignalBody, Timestamp};
 use crate::rank::judge;
+
+/// Ends that one sign is asked to explain, the newest: a workload that crashes in a loop must not make
+/// each sign cost more than the one before.
+const MAX_EXPLAINED_BY_ONE: usize = 8;
 
 /// Everything that one step may look at.
 #[derive(Debug)]
@@ -139,7 +147,7 @@ impl Engine {
     }
 }
 
-/// Judges every death that new signals are about or change, in order of onset.
+/// Judges every case that new signals are about or change, in order of onset.
 fn judge_touched<'a>(
     scene: Scene<'a>,
     new: &[Arrival],
@@ -151,42 +159,87 @@ fn judge_touched<'a>(
         ..scene
     };
     let mut all = Vec::new();
-    for group in groups_of(scene.window, &touched_by(scene, new)) {
-        let Some(death) = Death::gather(scene, &group) else {
+    for group in groups_of(scene.window, &ends_touched_by(scene, new)) {
+        let Some(case) = Case::of_death(scene, &group) else {
             continue;
         };
-        let Some(judgment) = judge(&death) else {
-            changes.note(format!("no incident of the end of {}", death.victim()));
+        let Some(judgment) = judge(&case).pop() else {
+            changes.note(format!("no incident of the end of {}", case.subject()));
             continue;
         };
-        let is_known = Death::gather(earlier, &group).is_some_and(|death| judge(&death).is_some());
+        let before = Case::of_death(earlier, &group);
         all.push(Judged {
-            death,
+            case: Rc::new(case),
             judgment,
-            is_known,
+            is_known: before.is_some_and(|case| !judge(&case).is_empty()),
         });
+    }
+    for (node, workload, newest) in homes_of(scene, new) {
+        let Some(case) = Case::of_workload(scene, node, &workload, newest) else {
+            continue;
+        };
+        let case = Rc::new(case);
+        all.extend(judge(&case).into_iter().map(|judgment| Judged {
+            case: Rc::clone(&case),
+            judgment,
+            is_known: false,
+        }));
     }
     all.sort_by(|one, other| one.order().cmp(&other.order()));
     all
 }
 
-/// The new signals, and those whose meaning they change: the end of a container's process 1 tells of
-/// every death in the container.
-fn touched_by(scene: Scene<'_>, new: &[Arrival]) -> Vec<Arrival> {
-    let mut touched: BTreeSet<Arrival> = new.iter().copied().collect();
-    for signal in new.iter().filter_map(|arrival| scene.window.get(*arrival)) {
-        if !is_end_of_container(signal) {
+/// The ends that new signals are, and those whose meaning they change: the end of a container's process 1
+/// tells of every death in the container, and a sign of those of its workload around its time.
+fn ends_touched_by(scene: Scene<'_>, new: &[Arrival]) -> Vec<Arrival> {
+    let mut touched = BTreeSet::new();
+    for arrival in new {
+        let Some(signal) = scene.window.get(*arrival) else {
+            continue;
+        };
+        let at = signal.observed_at;
+        if !is_end(signal) {
+            let (start, end) = (at.minus(AFTER_DEATH), at.plus(BEFORE_DEATH));
+            let home = home_of(signal);
+            let ends = scene.window.ends_of(&signal.node, &home, start, end);
+            touched.extend(ends.take(MAX_EXPLAINED_BY_ONE).map(|(end, _)| end));
             continue;
         }
-        let start = signal.observed_at.minus(CONTAINER_MARGIN);
-        let end = signal.observed_at.plus(CONTAINER_MARGIN);
-        let near = scene.window.between(&signal.node, start, end);
-        touched.extend(
-            near.filter(|(_, other)| shares_container(signal, other))
-                .map(|(arrival, _)| arrival),
-        );
+        touched.insert(*arrival);
+        if is_end_of_container(signal) {
+            let (start, end) = (at.minus(CONTAINER_MARGIN), at.plus(CONTAINER_MARGIN));
+            let near = scene.window.ends_between(&signal.node, start, end);
+            let near = near.filter(|(_, other)| shares_container(signal, other));
+            touched.extend(near.map(|(end, _)| end));
+        }
     }
     touched.into_iter().collect()
+}
+
+/// The workloads that new signs are about, each with the time of the newest of them.
+fn homes_of<'a>(scene: Scene<'a>, new: &[Arrival]) -> Vec<(&'a NodeName, Workload, Timestamp)> {
+    let mut homes: BTreeMap<(&NodeName, Workload), Timestamp> = BTreeMap::new();
+    for signal in new.iter().filter_map(|arrival| scene.window.get(*arrival)) {
+        if !is_end(signal) {
+            let newest = homes.entry((&signal.node, home_of(signal))).or_default();
+            *newest = (*newest).max(signal.observed_at);
+        }
+    }
+    homes
+        .into_iter()
+        .map(|((node, workload), newest)| (node, workload, newest))
+        .collect()
+}
+
+/// Whether a signal tells of an end rather than of a workload's state.
+const fn is_end(signal: &Signal) -> bool {
+    matches!(
+        signal.body,
+        SignalBody::OomKill(_)
+            | SignalBody::FatalSignal(_)
+            | SignalBody::ProcessExit(_)
+            | SignalBody::CoverageGap { .. }
+    )
 }
 
 fn is_end_of_container(signal: &Signal) -> bool {

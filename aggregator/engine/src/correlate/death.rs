@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::case::names_of;
 use super::coverage::{Coverage, believed};
 use super::window::{Arrival, Window};
 use super::workload::{Workload, cgroup_entity, label, node_entity, process_entity};
@@ -103,14 +104,7 @@ impl<'a> Death<'a> {
             .map(|oom| (oom.signal, oom.at))
             .or_else(|| fatal.map(|fatal| (fatal.signal, fatal.at)))
             .or_else(|| exit.map(|exit| (exit.signal, exit.at)))?;
-        let nearby = scene
-            .window
-            .landmarks_near(&fault.node, fault.observed_at, SHORTAGE_MARGIN);
-        let nearby: Vec<&Signal> = nearby
-            .into_iter()
-            .filter(|(arrival, _)| *arrival < scene.until)
-            .map(|(_, signal)| signal)
-            .collect();
+        let nearby = scene.landmarks_near(&fault.node, fault.observed_at);
         let mut coverage = Coverage::around(&fault.node, onset, scene.inventory, &nearby);
         coverage.add_clock_ahead(&fault.node, fault.observed_at, scene.now);
         let best = signals
@@ -169,9 +163,24 @@ impl<'a> Death<'a> {
             .filter(|fatal| fatal.record.signal == self.died_of())
     }
 
+    /// Whether something ended it: a signal or the OOM killer.
+    pub(crate) fn is_violent(&self) -> bool {
+        self.oom.is_some() || self.died_of() != 0
+    }
+
     /// Whether it was process 1 of a container.
     pub(crate) fn is_container_init(&self) -> bool {
         self.process.is_some_and(|process| process.container_init)
+    }
+
+    /// Whether the workload lives and ends with it: process 1 of a container, the first of its cgroup, or
+    /// a child of the node's init.
+    pub(crate) fn is_main(&self) -> bool {
+        let is_first = self
+            .exit
+            .is_some_and(|exit| !exit.record.exec_chain.is_empty());
+        let is_service = self.process.is_some_and(|process| process.parent_pid == 1);
+        self.is_container_init() || is_first || is_service && self.container().is_none()
     }
 
     /// Whether it lived in a container without being its process 1.
@@ -258,31 +267,10 @@ impl<'a> Death<'a> {
 
     /// Everything a person may call it by.
     pub(crate) fn aliases(&self) -> Vec<String> {
-        let mut aliases = Vec::new();
-        for signal in &self.signals {
-            let subject = &signal.subject;
-            aliases.extend(
-                subject
-                    .process
-                    .as_ref()
-                    .map(|process| process.pid.to_string()),
-            );
-            aliases.extend(subject.pod_uid.clone());
-            aliases.extend(
-                subject
-                    .container
-                    .as_ref()
-                    .map(|container| container.id.clone()),
-            );
-            aliases.extend(
-                subject
-                    .cgroup
-                    .as_ref()
-                    .and_then(|cgroup| cgroup.path.clone()),
-            );
-        }
+        let signals = self.signals.iter();
+        let mut aliases: Vec<String> = signals.flat_map(|signal| names_of(signal)).collect();
         aliases.extend(self.limiting().map(|(index, _)| self.level_name(index)));
-        aliases.iter().map(|alias| clean(alias)).collect()
+        aliases
     }
 
     /// The ids of the signals that it is made of.
@@ -301,6 +289,15 @@ impl<'a> Death<'a> {
 }
 
 impl<'a> Scene<'a> {
+    /// Signals of the node around a time that tell of more than their own process.
+    pub(crate) fn landmarks_near(&self, node: &NodeName, at: Timestamp) -> Vec<&'a Signal> {
+        let near = self.window.landmarks_near(node, at, SHORTAGE_MARGIN);
+        near.into_iter()
+            .filter(|(arrival, _)| *arrival < self.until)
+            .map(|(_, signal)| signal)
+            .collect()
+    }
+
     fn find<T>(
         &self,
         signals: &[&'a Signal],

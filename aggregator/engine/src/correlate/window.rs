@@ -1,12 +1,16 @@
 //! The recent signals that detectors may correlate, bounded in time and number. Must not judge:
 //! it only finds signals again.
 
+mod of_node;
+mod weight;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::config::{MAX_RECENT_SIGNALS, WINDOW};
-use crate::model::signal::OomScope;
-use crate::model::{NodeName, Signal, SignalBody, SignalId, Timestamp};
+use self::of_node::NodeWindow;
+use self::weight::weigh;
+use super::workload::Workload;
+use crate::model::{NodeName, Signal, SignalId, Timestamp};
 
 /// Landmarks looked at on each side of a death: more than any honest minute of a node brings, and few
 /// enough that a flood of them costs each death the same.
@@ -16,16 +20,13 @@ const MAX_LANDMARKS: usize = 256;
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Arrival(u64);
 
-/// Recent signals, found by id, by process and by time.
+/// Recent signals, found by id, by process, by workload and by time.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     next: Arrival,
     signals: BTreeMap<Arrival, Signal>,
     ids: BTreeSet<SignalId>,
-    by_pid: BTreeMap<(NodeName, u32), BTreeSet<Arrival>>,
-    by_time: BTreeMap<NodeName, BTreeSet<(Timestamp, Arrival)>>,
-    /// The part of `by_time` that tells of more than its own process.
-    landmarks: BTreeMap<NodeName, BTreeSet<(Timestamp, Arrival)>>,
+    nodes: BTreeMap<NodeName, NodeWindow>,
 }
 
 impl Window {
@@ -41,58 +42,37 @@ impl Window {
 
     /// Keeps a signal; gives nothing when it is held already or when no detector would look at it.
     pub(crate) fn insert(&mut self, signal: Signal) -> Option<Arrival> {
-        if !is_telling(&signal) || !self.ids.insert(signal.id.clone()) {
+        let weight = weigh(&signal)?;
+        if !self.ids.insert(signal.id.clone()) {
             return None;
         }
         let arrival = self.next;
         self.next = Arrival(arrival.0.saturating_add(1));
-        if let Some(process) = &signal.subject.process {
-            self.by_pid
-                .entry((signal.node.clone(), process.pid))
-                .or_default()
-                .insert(arrival);
-        }
-        let place = (signal.observed_at, arrival);
-        if is_landmark(&signal) {
-            let landmarks = self.landmarks.entry(signal.node.clone());
-            landmarks.or_default().insert(place);
-        }
-        let times = self.by_time.entry(signal.node.clone());
-        times.or_default().insert(place);
+        let node = self.nodes.entry(signal.node.clone()).or_default();
+        node.insert(arrival, &signal, weight);
         self.signals.insert(arrival, signal);
         Some(arrival)
     }
 
-    /// Forgets what is older than [`WINDOW`] by each node's newest signal: by the node's time and not
-    /// by `now`, so that a node that sends its spool after an outage is correlated like a live one.
+    /// Forgets what is older than [`crate::config::WINDOW`] by each node's newest signal: by the node's
+    /// time and not by `now`, so that a node that sends its spool after an outage is correlated like a
+    /// live one.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        let mut expired = Vec::new();
-        for times in self.by_time.values() {
-            let Some((newest, _)) = times.last() else {
-                continue;
-            };
-            let oldest_kept = (*newest).min(now).minus(WINDOW);
-            expired.extend(
-                times
-                    .range(..(oldest_kept, Arrival::default()))
-                    .map(|(_, arrival)| *arrival),
-            );
-        }
+        let nodes = self.nodes.values();
+        let expired: Vec<Arrival> = nodes.flat_map(|node| node.expired(now)).collect();
         for arrival in expired {
             self.remove(arrival);
         }
     }
 
-    /// Forgets the earliest arrivals beyond [`MAX_RECENT_SIGNALS`]; says how many.
+    /// Forgets the earliest arrivals beyond what each node and workload may have; says how many.
     pub(crate) fn truncate(&mut self) -> usize {
-        let excess = self.signals.len().saturating_sub(MAX_RECENT_SIGNALS);
-        for _ in 0..excess {
-            let Some(earliest) = self.signals.keys().next().copied() else {
-                break;
-            };
-            self.remove(earliest);
+        let nodes = self.nodes.values();
+        let excess: BTreeSet<Arrival> = nodes.flat_map(NodeWindow::excess).collect();
+        for arrival in &excess {
+            self.remove(*arrival);
         }
-        excess
+        excess.len()
     }
 
     /// The signal at a place.
@@ -106,29 +86,47 @@ impl Window {
         node: &NodeName,
         pid: u32,
     ) -> impl Iterator<Item = (Arrival, &Signal)> {
-        self.by_pid
-            .get(&(node.clone(), pid))
-            .into_iter()
-            .flatten()
-            .filter_map(|arrival| Some((*arrival, self.get(*arrival)?)))
+        let node = self.nodes.get(node);
+        self.found(node.into_iter().flat_map(move |node| node.of_pid(pid)))
     }
 
-    /// The signals of a node from `start` to `end`, both included, in order of time.
-    pub(crate) fn between(
+    /// The ends of a node from `start` to `end`, both included, in order of time.
+    pub(crate) fn ends_between(
         &self,
         node: &NodeName,
         start: Timestamp,
         end: Timestamp,
     ) -> impl Iterator<Item = (Arrival, &Signal)> {
-        self.by_time
-            .get(node)
-            .into_iter()
-            .flat_map(move |times| {
-                times
-                    .range((start, Arrival::default())..)
-                    .take_while(move |(at, _)| *at <= end)
-            })
-            .filter_map(|(_, arrival)| Some((*arrival, self.get(*arrival)?)))
+        let node = self.nodes.get(node).into_iter();
+        self.found(node.flat_map(move |node| node.ends.between(start, end)))
+    }
+
+    /// The ends of a workload's processes from `start` to `end`, both included, newest first.
+    pub(crate) fn ends_of(
+        &self,
+        node: &NodeName,
+        workload: &Workload,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> impl Iterator<Item = (Arrival, &Signal)> {
+        let places = self.nodes.get(node);
+        let places = places.and_then(|node| node.ends_of.get(workload));
+        let places = places.into_iter();
+        self.found(places.flat_map(move |places| places.between(start, end).rev()))
+    }
+
+    /// The signs and samples of a workload from `start` to `end`, both included, in order of time.
+    pub(crate) fn signs_of(
+        &self,
+        node: &NodeName,
+        workload: &Workload,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> impl Iterator<Item = (Arrival, &Signal)> {
+        let places = self.nodes.get(node);
+        let places = places.and_then(|node| node.signs_of.get(workload));
+        let places = places.into_iter();
+        self.found(places.flat_map(move |places| places.between(start, end)))
     }
 
     /// Those signals of a node within `margin` of `at` that tell of more than their own process: lack
@@ -140,19 +138,18 @@ impl Window {
         at: Timestamp,
         margin: Duration,
     ) -> Vec<(Arrival, &Signal)> {
-        let Some(times) = self.landmarks.get(node) else {
+        let Some(node) = self.nodes.get(node) else {
             return Vec::new();
         };
-        let [start, here] = [at.minus(margin), at].map(|at| (at, Arrival::default()));
-        let end = at.plus(margin);
-        let before = times.range(start..here).rev().take(MAX_LANDMARKS);
-        let after = times.range(here..).take_while(|(at, _)| *at <= end);
-        let mut near: Vec<Arrival> = before.map(|(_, arrival)| *arrival).collect();
-        near.reverse();
-        near.extend(after.take(MAX_LANDMARKS).map(|(_, arrival)| *arrival));
-        near.into_iter()
-            .filter_map(|arrival| Some((arrival, self.get(arrival)?)))
-            .collect()
+        let near = node.landmarks.near(at, margin, MAX_LANDMARKS);
+        self.found(near.into_iter()).collect()
+    }
+
+    fn found(
+        &self,
+        arrivals: impl Iterator<Item = Arrival>,
+    ) -> impl Iterator<Item = (Arrival, &Signal)> {
+        arrivals.filter_map(|arrival| Some((arrival, self.get(arrival)?)))
     }
 
     fn remove(&mut self, arrival: Arrival) {
@@ -160,51 +157,88 @@ impl Window {
             return;
         };
         self.ids.remove(&signal.id);
-        for index in [&mut self.by_time, &mut self.landmarks] {
-            if let Some(times) = index.get_mut(&signal.node) {
-                times.remove(&(signal.observed_at, arrival));
-                if times.is_empty() {
-                    index.remove(&signal.node);
-                }
-            }
-        }
-        if let Some(process) = signal.subject.process {
-            let key = (signal.node, process.pid);
-            if let Some(arrivals) = self.by_pid.get_mut(&key) {
-                arrivals.remove(&arrival);
-                if arrivals.is_empty() {
-                    self.by_pid.remove(&key);
-                }
+        if let Some(node) = self.nodes.get_mut(&signal.node) {
+            node.remove(arrival, &signal);
+            if node.is_empty() {
+                self.nodes.remove(&signal.node);
             }
         }
     }
 }
 
-/// Whether a detector would look at the signal: a busy machine execs and exits thousands of times a
-/// minute, and those must not push a kill out of the window.
-fn is_telling(signal: &Signal) -> bool {
-    match &signal.body {
-        SignalBody::OomKill(_) | SignalBody::FatalSignal(_) | SignalBody::CoverageGap { .. } => {
-            true
+#[cfg(test)]
+mod tests {
+    use super::Window;
+    use crate::config::{MAX_ENDS_PER_NODE, MAX_SIGNS_PER_NODE, MAX_SIGNS_PER_WORKLOAD};
+    use crate::model::SignalBody;
+    use crate::model::signal::{PidsLimitHit, ResourceUsage};
+    use crate::testing::{Actor, at_ms};
+
+    /// Inserts so many signals of a kind, each in the cgroup of its number modulo `cgroups`.
+    fn insert(window: &mut Window, of: &str, count: usize, cgroups: u64, body: &SignalBody) {
+        for number in 0..count as u64 {
+            let cgroup = number % cgroups;
+            let actor = Actor::new("job", 7).in_cgroup(cgroup, &format!("/{of}-{cgroup}"));
+            let id = format!("{of}-{number}");
+            window.insert(actor.signal(&id, at_ms(0), body.clone()));
         }
-        SignalBody::ProcessExit(exit) => exit.signal != 0 || is_container_init(signal),
-        _ => false,
+        window.truncate();
     }
-}
 
-fn is_landmark(signal: &Signal) -> bool {
-    match &signal.body {
-        SignalBody::OomKill(kill) => kill.scope == OomScope::Global,
-        SignalBody::CoverageGap { .. } => true,
-        SignalBody::ProcessExit(_) => is_container_init(signal),
-        _ => false,
+    #[test]
+    fn samples_push_out_neither_ends_nor_signs() {
+        let mut window = Window::default();
+        let sample = SignalBody::ResourceUsage(Box::default());
+        let hit = SignalBody::PidsLimitHit(PidsLimitHit::default());
+        window.insert(Actor::new("job", 8).exit("end", at_ms(0), 9));
+        insert(&mut window, "sign", 1, 1, &hit);
+        insert(&mut window, "sample", 3 * MAX_SIGNS_PER_NODE, 1000, &sample);
+        assert!(window.holds(&crate::model::SignalId("end".to_owned())));
+        assert!(window.holds(&crate::model::SignalId("sign-0".to_owned())));
+        assert_eq!(window.signals.len(), 2 + MAX_SIGNS_PER_NODE);
+        assert_eq!(*sample_of(&sample), ResourceUsage::default());
     }
-}
 
-fn is_container_init(signal: &Signal) -> bool {
-    signal
-        .subject
-        .process
-        .as_ref()
-        .is_some_and(|process| process.container_init)
+    fn sample_of(body: &SignalBody) -> &ResourceUsage {
+        match body {
+            SignalBody::ResourceUsage(usage) => usage,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_storm_in_one_workload_costs_no_other_its_past() {
+        let mut window = Window::default();
+        let hit = SignalBody::PidsLimitHit(PidsLimitHit::default());
+        insert(&mut window, "quiet", 3, 1, &hit);
+        insert(&mut window, "storm", 4 * MAX_SIGNS_PER_WORKLOAD, 1, &hit);
+        assert_eq!(window.signals.len(), 3 + MAX_SIGNS_PER_WORKLOAD);
+    }
+
+    #[test]
+    fn each_node_has_a_bound_of_its_own() {
+        let mut window = Window::default();
+        let actor = Actor::new("job", 7);
+        for number in 0..MAX_ENDS_PER_NODE + 10 {
+            window.insert(actor.exit(&format!("a-{number}"), at_ms(0), 9));
+        }
+        let mut other = actor.exit("b", at_ms(0), 9);
+        other.node.0 = "node-2".to_owned();
+        window.insert(other);
+        assert_eq!(window.truncate(), 10);
+        assert_eq!(window.signals.len(), MAX_ENDS_PER_NODE + 1);
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_no_trace() {
+        let mut window = Window::default();
+        let hit = SignalBody::PidsLimitHit(PidsLimitHit::default());
+        insert(&mut window, "sign", 5, 2, &hit);
+        window.insert(Actor::new("job", 8).exit("end", at_ms(0), 9));
+        let newer = Actor::new("job", 9).exit("newer", at_ms(3_600_000), 9);
+        window.insert(newer);
+        window.expire(at_ms(3_600_000));
+        assert_eq!(window.signals.len(), 1);
+        assert_eq!(window.ids.len(), 1);
+    }
 }

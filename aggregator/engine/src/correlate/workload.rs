@@ -3,10 +3,30 @@
 
 use crate::explain::quote::clean;
 use crate::model::signal::{Cgroup, Process};
-use crate::model::{Entity, EntityKind, Fingerprint, NodeName, Signal, Subject};
+use crate::model::{Entity, EntityKind, Fingerprint, NodeName, Signal, SignalBody, Subject};
 
-/// The failure domain of everything that ends a running process.
-const RUNTIME_DOMAIN: &str = "runtime";
+/// What kind of thing fails: faults of one workload in one domain are one incident.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Domain {
+    /// Its processes and what they need on the node: memory, files, disks, tasks.
+    Runtime,
+    /// Whom it talks to.
+    Network,
+    /// It runs, but slowly.
+    Performance,
+}
+
+impl Domain {
+    const ALL: [Self; 3] = [Self::Runtime, Self::Network, Self::Performance];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Runtime => "runtime",
+            Self::Network => "network",
+            Self::Performance => "performance",
+        }
+    }
+}
 
 /// What fails: the smallest thing that outlives one process.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -19,6 +39,8 @@ pub(crate) enum Workload {
     UnresolvedCgroup(u32, u64),
     /// Processes of one name in the root cgroup.
     Command(String),
+    /// The node itself.
+    Node,
     /// Nothing is known.
     Unknown,
 }
@@ -45,16 +67,23 @@ impl Workload {
         }
     }
 
-    /// The key under which its faults are one incident.
-    pub(crate) fn fingerprint(&self, node: &NodeName) -> Fingerprint {
+    /// The keys of all its incidents.
+    pub(crate) fn fingerprints(&self, node: &NodeName) -> [Fingerprint; Domain::ALL.len()] {
+        Domain::ALL.map(|domain| self.fingerprint(domain, node))
+    }
+
+    /// The key under which its faults in a domain are one incident.
+    pub(crate) fn fingerprint(&self, domain: Domain, node: &NodeName) -> Fingerprint {
         let name = match self {
             Self::Pod(uid) => format!("pod/{uid}"),
             Self::Cgroup(path) => format!("cgroup{path}"),
             Self::UnresolvedCgroup(hierarchy, id) => format!("cgroup-id/{hierarchy}/{id}"),
             Self::Command(comm) => format!("command/{comm}"),
+            Self::Node => "node".to_owned(),
             Self::Unknown => "unknown".to_owned(),
         };
-        Fingerprint(format!("{RUNTIME_DOMAIN}/{}/{}", node.0, clean(&name)))
+        let domain = domain.as_str();
+        Fingerprint(format!("{domain}/{}/{}", node.0, clean(&name)))
     }
 
     /// The workload as the object of a report; without any cgroup that is the process itself.
@@ -65,14 +94,27 @@ impl Workload {
             Self::UnresolvedCgroup(_, id) => {
                 entity(EntityKind::Cgroup, format!("cgroup id {id}"), node)
             }
+            Self::Node => node_entity(node),
             Self::Command(_) | Self::Unknown => process_entity(node, process),
         }
     }
 }
 
-/// The fingerprint that one signal alone would have.
-pub(crate) fn fingerprint_of(signal: &Signal) -> Fingerprint {
-    Workload::of(&signal.subject).fingerprint(&signal.node)
+/// The workload to which a signal happened: the node for what only nodes suffer, and for samples that
+/// name nobody.
+pub(crate) fn home_of(signal: &Signal) -> Workload {
+    let subject = &signal.subject;
+    let names_nobody =
+        subject.cgroup.is_none() && subject.pod_uid.is_none() && subject.process.is_none();
+    match signal.body {
+        SignalBody::NodeEvent(_) | SignalBody::DaemonExit(_) => Workload::Node,
+        SignalBody::OomKill(_)
+        | SignalBody::ProcessExit(_)
+        | SignalBody::FatalSignal(_)
+        | SignalBody::CoverageGap { .. } => Workload::of(subject),
+        _ if names_nobody => Workload::Node,
+        _ => Workload::of(subject),
+    }
 }
 
 /// A process as the object of a report.

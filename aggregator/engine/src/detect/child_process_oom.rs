@@ -3,6 +3,7 @@
 
 use super::memory_limit_oom::{SUPPORTS, entity, limit_reached, remediation};
 use super::{Detector, Finding, Verdict};
+use crate::correlate::case::Case;
 use crate::correlate::death::Death;
 use crate::explain::facts::{FactKind, victim_memory};
 use crate::explain::quantity::bytes;
@@ -21,7 +22,10 @@ impl Detector for ChildProcessOom {
         "memory-limit-oom/child-process"
     }
 
-    fn detect(&self, death: &Death<'_>) -> Verdict {
+    fn detect(&self, case: &Case<'_>) -> Verdict {
+        let Some(death) = case.death() else {
+            return Verdict::Silent;
+        };
         let (Some(oom), Some((index, level))) = (death.oom, death.limiting()) else {
             return Verdict::Silent;
         };
@@ -55,6 +59,8 @@ impl Detector for ChildProcessOom {
             supports,
             contradicts: Vec::new(),
             story: story(death, oom.record, index, level),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 }

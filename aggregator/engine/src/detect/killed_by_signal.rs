@@ -8,6 +8,7 @@
 
 use super::native_crash::is_fault_signal;
 use super::{Detector, Finding, Verdict};
+use crate::correlate::case::Case;
 use crate::correlate::death::{Death, Observed};
 use crate::correlate::workload::label;
 use crate::explain::facts::FactKind;
@@ -41,7 +42,10 @@ impl Detector for KilledBySignal {
         "killed-by-signal"
     }
 
-    fn detect(&self, death: &Death<'_>) -> Verdict {
+    fn detect(&self, case: &Case<'_>) -> Verdict {
+        let Some(death) = case.death() else {
+            return Verdict::Silent;
+        };
         if death.oom.is_some() {
             return Verdict::ruled_out(
                 "the kernel's OOM killer sent the SIGKILL, no process did",
@@ -100,6 +104,8 @@ impl KilledBySignal {
             supports: vec![FactKind::Sender, FactKind::Exit, FactKind::NoOomRecord],
             contradicts: Vec::new(),
             story: story(death, fatal.record, relation),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 
@@ -126,6 +132,8 @@ impl KilledBySignal {
             supports: vec![FactKind::Exit, FactKind::NoOomRecord],
             contradicts,
             story: Story::default(),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 }

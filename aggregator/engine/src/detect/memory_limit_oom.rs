@@ -6,6 +6,7 @@ mod remediation;
 pub(super) use remediation::remediation;
 
 use super::{Detector, Finding, Verdict};
+use crate::correlate::case::Case;
 use crate::correlate::death::Death;
 use crate::correlate::workload::label;
 use crate::explain::facts::{FactKind, levels_above, victim_memory};
@@ -40,7 +41,10 @@ impl Detector for MemoryLimitOom {
         "memory-limit-oom"
     }
 
-    fn detect(&self, death: &Death<'_>) -> Verdict {
+    fn detect(&self, case: &Case<'_>) -> Verdict {
+        let Some(death) = case.death() else {
+            return Verdict::Silent;
+        };
         let Some(oom) = death.oom else {
             return self.without_record(death);
         };
@@ -70,6 +74,8 @@ impl Detector for MemoryLimitOom {
             supports: SUPPORTS.to_vec(),
             contradicts: Vec::new(),
             story: story(death, oom.record),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 }
@@ -99,6 +105,8 @@ impl MemoryLimitOom {
             supports: vec![FactKind::Sender, FactKind::Exit],
             contradicts,
             story: Story::default(),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 }

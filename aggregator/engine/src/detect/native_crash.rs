@@ -3,6 +3,7 @@
 
 use super::killed_by_signal::sent_by_another;
 use super::{Detector, Finding, Verdict};
+use crate::correlate::case::Case;
 use crate::correlate::death::Death;
 use crate::explain::facts::FactKind;
 use crate::explain::signal_name::{
@@ -35,7 +36,10 @@ impl Detector for NativeCrash {
         "native-crash"
     }
 
-    fn detect(&self, death: &Death<'_>) -> Verdict {
+    fn detect(&self, case: &Case<'_>) -> Verdict {
+        let Some(death) = case.death() else {
+            return Verdict::Silent;
+        };
         let signal = death.died_of();
         if signal == 0 {
             return match death.oom {
@@ -73,6 +77,8 @@ impl Detector for NativeCrash {
             supports: vec![FactKind::Sender, FactKind::Exit],
             contradicts,
             story: story(death, signal),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 }

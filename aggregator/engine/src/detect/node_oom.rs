@@ -3,6 +3,7 @@
 
 use super::memory_limit_oom::rule_out_without_record;
 use super::{Detector, Finding, Verdict};
+use crate::correlate::case::Case;
 use crate::correlate::death::Death;
 use crate::explain::facts::{FactKind, victim_memory};
 use crate::explain::quote::clean;
@@ -22,7 +23,10 @@ impl Detector for NodeOom {
         "node-oom"
     }
 
-    fn detect(&self, death: &Death<'_>) -> Verdict {
+    fn detect(&self, case: &Case<'_>) -> Verdict {
+        let Some(death) = case.death() else {
+            return Verdict::Silent;
+        };
         let Some(oom) = death.oom else {
             return if death.is_unexplained_kill() {
                 Verdict::ruled_out(
@@ -69,6 +73,8 @@ impl Detector for NodeOom {
             ],
             contradicts: Vec::new(),
             story: story(death, oom.record),
+            signs: Vec::new(),
+            spell: None,
         }))
     }
 }

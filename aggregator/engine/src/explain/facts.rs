@@ -30,6 +30,8 @@ pub(crate) enum FactKind {
     InitAlive,
     NoOomRecord,
     NoSenderRecord,
+    /// What a finding brings itself: the n-th sign of a cause.
+    Sign(&'static str, usize),
 }
 
 /// One fact of a death, not yet numbered.

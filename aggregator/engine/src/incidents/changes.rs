@@ -76,6 +76,8 @@ pub(super) enum Decision {
     Reopened,
     CauseChanged,
     Completed,
+    /// The condition that it tells of, or another of the workload, holds still.
+    GoesOn,
     Repeated,
     AlreadyCounted,
     Resolved,
@@ -98,6 +100,7 @@ impl Decision {
             Self::Reopened => format!("reopened as {cause}, score {confidence}"),
             Self::CauseChanged => format!("cause is now {cause}, score {confidence}"),
             Self::Completed => format!("more is known, still {cause}, score {confidence}"),
+            Self::GoesOn => format!("holds still, {cause}, score {confidence}"),
             Self::Repeated => format!("fault number {}", incident.occurrences),
             Self::AlreadyCounted => "more is known of a fault that was counted".to_owned(),
             Self::Resolved => "resolved: no repeat for the quiet period".to_owned(),

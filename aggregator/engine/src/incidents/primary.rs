@@ -1,34 +1,55 @@
-//! Which of its deaths an incident tells of: its primary. Must read that from the incident alone, for
+//! Which of its cases an incident tells of: its primary. Must read that from the incident alone, for
 //! a restored engine has nothing else.
 
 use std::time::Duration;
 
 use super::Judged;
-use crate::correlate::death::Death;
+use crate::explain::facts::Fact;
 use crate::model::{CauseId, Evidence, Incident, Timestamp};
 
 /// Deaths of one workload this near to each other are one story, and the first of them its cause: a
 /// process that dies takes others along.
 const STORY_SPAN: Duration = Duration::from_secs(10);
 
-/// Whether the incident tells of this death.
-pub(super) fn is_of(incident: &Incident, death: &Death<'_>) -> bool {
-    facts(incident).any(|fact| {
-        let signal = fact.signal.as_ref();
-        signal.is_some_and(|signal| death.signal_ids().any(|id| id == signal))
-    })
+/// Whether the incident tells of this case; of a state, whether a sign of it is missing in what it tells.
+pub(super) fn is_of(incident: &Incident, judged: &Judged<'_>) -> bool {
+    let tells_of_death = incident.occurrences > 0;
+    let is_death = judged.case.death().is_some();
+    let rests_on = |evidence: &Evidence| {
+        let signal = evidence.signal.as_ref();
+        signal.is_some_and(|signal| judged.signal_ids().any(|id| id == signal))
+    };
+    if is_death {
+        return facts(incident).any(rests_on);
+    }
+    let is_told = |fact: &Fact| {
+        let mut known = incident.evidence.iter();
+        known.any(|known| known.signal == fact.signal && known.text == fact.text)
+    };
+    !tells_of_death
+        && incident.root_cause.cause == judged.judgment.cause
+        // Once its first signs have left the window, those in it only tell that it goes on.
+        && judged.judgment.spell.since <= onset(incident)
+        && facts(incident).any(rests_on)
+        && !judged.judgment.signs.iter().all(is_told)
 }
 
-/// Whether the incident should tell of this death rather than of its present primary: the more
-/// severe one wins, then the one that is explained, then the first of one story or the later story.
+/// Whether the incident should tell of this case rather than of its present primary: a death rather than
+/// a state, the more severe, then the one that is explained, then the first of one story or the later
+/// story.
 pub(super) fn displaces(incident: &Incident, judged: &Judged<'_>) -> bool {
     let present = (incident.severity, is_determined(&incident.root_cause.cause));
-    let new = (
-        judged.judgment.severity,
-        is_determined(&judged.judgment.cause),
-    );
-    let (onset, new_onset) = (onset(incident), judged.death.onset);
-    new > present
+    let judgment = &judged.judgment;
+    let new = (judgment.severity, is_determined(&judgment.cause));
+    let (onset, new_onset) = (onset(incident), judgment.spell.since);
+    let tells_of_death = incident.occurrences > 0;
+    if judged.case.death().is_none() {
+        let is_another = incident.root_cause.cause != judgment.cause;
+        let is_later = new_onset > incident.last_seen_at.plus(STORY_SPAN);
+        return is_another && is_later || !tells_of_death && (new > present || new_onset < onset);
+    }
+    !tells_of_death
+        || new > present
         || new == present
             && (new_onset > onset.plus(STORY_SPAN)
                 || new_onset < onset && new_onset.plus(STORY_SPAN) >= onset)
@@ -45,7 +66,7 @@ fn onset(incident: &Incident) -> Timestamp {
         .unwrap_or(incident.opened_at)
 }
 
-/// The facts that the best hypothesis rests on: they are all of one death.
+/// The facts that the best hypothesis rests on: they are all of one case.
 fn facts(incident: &Incident) -> impl Iterator<Item = &Evidence> {
     let supports = incident
         .hypotheses

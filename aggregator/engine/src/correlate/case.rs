@@ -1,0 +1,167 @@
+//! What detectors look at: the end of a process or the state of a workload, with what the workload went
+//! through. Must not say what is wrong.
+
+use super::coverage::Coverage;
+use super::death::{Death, Observed, Scene};
+use super::troubles::{AFTER_DEATH, BEFORE_DEATH, Troubles};
+use super::window::Arrival;
+use super::workload::Workload;
+use crate::config::WINDOW;
+use crate::explain::facts::{Fact, FactKind};
+use crate::explain::quote::clean;
+use crate::model::signal::{ExecFailure, FailedCall};
+use crate::model::{Entity, EntityKind, EvidenceSource, NodeName, Signal, SignalId, Timestamp};
+
+/// A case for the detectors.
+#[derive(Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) node: &'a NodeName,
+    pub(crate) workload: Workload,
+    pub(crate) coverage: Coverage,
+    pub(crate) troubles: Troubles<'a>,
+    death: Option<Death<'a>>,
+}
+
+impl<'a> Case<'a> {
+    /// The end of the process whose signals are `group`.
+    pub(crate) fn of_death(scene: Scene<'a>, group: &[Arrival]) -> Option<Self> {
+        let death = Death::gather(scene, group)?;
+        let observed = death.signals.iter().map(|signal| signal.observed_at);
+        let at = observed.clone().max().unwrap_or(death.onset);
+        let start = observed.min().unwrap_or(at).minus(BEFORE_DEATH);
+        let end = at.plus(AFTER_DEATH);
+        Some(Self {
+            node: death.node,
+            workload: death.workload.clone(),
+            coverage: death.coverage.clone(),
+            troubles: Troubles::gather(scene, death.node, &death.workload, start, end),
+            death: Some(death),
+        })
+    }
+
+    /// The state of a workload, as of its newest sign; nothing when there is none.
+    pub(crate) fn of_workload(
+        scene: Scene<'a>,
+        node: &'a NodeName,
+        workload: &Workload,
+        newest: Timestamp,
+    ) -> Option<Self> {
+        let start = newest.minus(WINDOW);
+        let troubles = Troubles::gather(scene, node, workload, start, newest);
+        troubles.signals().next()?;
+        let nearby = scene.landmarks_near(node, newest);
+        Some(Self {
+            node,
+            workload: workload.clone(),
+            coverage: Coverage::around(node, newest, scene.inventory, &nearby),
+            troubles,
+            death: None,
+        })
+    }
+
+    /// The death that it is about; none when it is about a state.
+    pub(crate) fn death(&self) -> Option<&Death<'a>> {
+        self.death.as_ref()
+    }
+
+    /// Its death, when that was the main process of a workload which failed by itself: with an exit code
+    /// that says so. Of other processes an error is everyday business: shells probe, greps find nothing.
+    pub(crate) fn failed_main(&self) -> Option<&Death<'a>> {
+        self.death().filter(|death| {
+            let failed = death
+                .exit
+                .is_some_and(|exit| exit.record.signal == 0 && exit.record.code != 0);
+            failed && death.oom.is_none() && (death.is_main() || self.own_exec_failure().is_some())
+        })
+    }
+
+    /// The last execve that failed in the process that died.
+    pub(crate) fn own_exec_failure(&self) -> Option<Observed<'a, ExecFailure>> {
+        let pid = self.death()?.process?.pid;
+        let is_own = |failure: &Observed<'_, ExecFailure>| {
+            let process = failure.signal.subject.process.as_ref();
+            process.is_some_and(|process| process.pid == pid)
+        };
+        self.troubles.of::<ExecFailure>().into_iter().rfind(is_own)
+    }
+
+    /// What failed before the main process did, oldest first.
+    pub(crate) fn last_words(&self) -> &'a [FailedCall] {
+        let exit = self.failed_main().and_then(|death| death.exit);
+        exit.map_or(&[], |exit| exit.record.last_words.as_slice())
+    }
+
+    /// The workload, or the process when it is in none.
+    pub(crate) fn entity(&self) -> Entity {
+        match &self.death {
+            Some(death) => death.workload_entity(),
+            None => self.workload.entity(self.node, None),
+        }
+    }
+
+    /// Whom it is about, as texts begin.
+    pub(crate) fn subject(&self) -> String {
+        if let Some(death) = &self.death {
+            return death.victim();
+        }
+        let entity = self.entity();
+        match entity.kind {
+            EntityKind::Cgroup => format!("cgroup {}", entity.name),
+            EntityKind::Pod => format!("pod {}", entity.name),
+            EntityKind::Node => format!("node {}", entity.name),
+            EntityKind::Process => entity.name,
+        }
+    }
+
+    /// A fact that one of the troubles shows.
+    pub(crate) fn sign<T>(&self, observed: Observed<'_, T>, text: String) -> Fact {
+        Fact {
+            kind: FactKind::Sign("", 0),
+            source: EvidenceSource::Kernel,
+            entity: self.entity(),
+            at: observed.at,
+            text,
+            signal: Some(observed.signal.id.clone()),
+        }
+    }
+
+    /// Everything a person may call it by.
+    pub(crate) fn aliases(&self) -> Vec<String> {
+        if let Some(death) = &self.death {
+            return death.aliases();
+        }
+        let mut aliases = Vec::new();
+        for signal in self.troubles.signals() {
+            for alias in names_of(signal) {
+                if !aliases.contains(&alias) {
+                    aliases.push(alias);
+                }
+            }
+        }
+        aliases
+    }
+
+    /// The signals that it is made of, for finding it again; of a state, those that brought it are among
+    /// the facts of its judgment.
+    pub(crate) fn signal_ids(&self) -> impl Iterator<Item = &'a SignalId> + '_ {
+        self.death.iter().flat_map(Death::signal_ids)
+    }
+}
+
+/// What a person may call the subject of a signal.
+pub(crate) fn names_of(signal: &Signal) -> Vec<String> {
+    let subject = &signal.subject;
+    let process = subject.process.as_ref();
+    let container = subject.container.as_ref();
+    let cgroup = subject.cgroup.as_ref();
+    [
+        process.map(|process| process.pid.to_string()),
+        subject.pod_uid.clone(),
+        container.map(|container| container.id.clone()),
+        cgroup.and_then(|cgroup| cgroup.path.clone()),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|name| clean(&name))
+    .collect()
+}
