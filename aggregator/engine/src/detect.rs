@@ -1,13 +1,28 @@
 //! The failure patterns: one file each, from a case to a finding. A detector must not change
 //! anything, and must not look beyond the case that it is given.
 
-mod claim;
-
+mod accept_queue_full;
+mod architecture_mismatch;
 mod child_process_oom;
+mod claim;
+mod dependency_unavailable;
+mod disk_full;
+mod dns;
+mod dropped;
+mod entrypoint_not_found;
+mod exec_failure;
+mod file_missing;
+mod file_permission_denied;
 mod killed_by_signal;
+mod last_word;
+mod lock_contention;
 mod memory_limit_oom;
 mod native_crash;
+mod network_policy_drop;
 mod node_oom;
+mod peer;
+mod pids_exhausted;
+mod startup;
 
 use crate::correlate::case::Case;
 use crate::correlate::workload::Domain;
@@ -22,6 +37,21 @@ pub(crate) const DETECTORS: &[&dyn Detector] = &[
     &node_oom::NodeOom,
     &killed_by_signal::KilledBySignal,
     &native_crash::NativeCrash,
+    &architecture_mismatch::ArchitectureMismatch,
+    &architecture_mismatch::NotExecutableFormat,
+    &entrypoint_not_found::EntrypointNotFound,
+    &disk_full::DiskFull,
+    &pids_exhausted::PidsExhausted,
+    &network_policy_drop::NetworkPolicyDrop,
+    &dependency_unavailable::DependencyUnavailable,
+    &dns::ClusterDnsDown,
+    &dns::PodDnsMisconfigured,
+    &dns::DnsNameNotFound,
+    &dns::DnsSearchAmplification,
+    &accept_queue_full::AcceptQueueFull,
+    &file_permission_denied::FilePermissionDenied,
+    &file_missing::FileMissing,
+    &lock_contention::LockContention,
 ];
 
 /// Looks for one failure pattern.

@@ -7,10 +7,11 @@ use proptest::sample::{Index, select};
 
 use crate::config::{MAX_ALIASES, MAX_EVIDENCE, MAX_HISTORY};
 use crate::model::signal::{
-    GapReason, MemoryCgroup, OomKill, OomScope, Process, SenderClass, SignalOrigin,
+    GapReason, MemoryCgroup, OomKill, OomScope, PidsLimitHit, Process, SenderClass, SignalOrigin,
 };
 use crate::model::{Incident, Inventory, NodeCoverage, Signal, SignalBody, Timestamp};
 use crate::testing::checks::rests_on_facts;
+use crate::testing::signs::{call, connect, database, flow};
 use crate::testing::{Actor, at_ms, full_sight, inventory, seeing_all};
 use crate::{Engine, Input};
 
@@ -38,6 +39,13 @@ fn body() -> impl Strategy<Value = Body> {
         select(vec![0_u32, 6, 9, 11, 13, 15]).prop_map(Body::Exit),
         Just(Body::Exec),
         Just(Body::Gap),
+        Just(Body::GaveUp),
+        Just(Body::ExecFailed),
+        (0..9_u64).prop_map(Body::Refused),
+        (1..9_u64).prop_map(Body::Dropped),
+        (select(vec!["", "NXDOMAIN", "NOERROR"]), 1..9_u64)
+            .prop_map(|(rcode, count)| Body::Asked(rcode, count)),
+        Just(Body::ForkFailed),
     ]
 }
 
@@ -51,6 +59,12 @@ enum Body {
     Exit(u32),
     Exec,
     Gap,
+    GaveUp,
+    ExecFailed,
+    Refused(u64),
+    Dropped(u64),
+    Asked(&'static str, u64),
+    ForkFailed,
 }
 
 /// Plausible signals of ten processes within 20 minutes.
@@ -75,6 +89,27 @@ fn signal(id: &str, who: u32, ms: i64, body: Body) -> Signal {
         Body::Exec => {
             let filename = "/bin/true".to_owned();
             actor.signal(id, at, SignalBody::ProcessExec { filename })
+        }
+        Body::GaveUp => {
+            let pid = actor.process().pid;
+            let words = vec![
+                call(pid, ms - 20, "openat", "ENOENT", "/etc/shop/config.yaml"),
+                connect(pid, ms - 10, "ECONNREFUSED", database()),
+            ];
+            actor.gave_up(id, ms, 1, words)
+        }
+        Body::ExecFailed => actor.exec_failed(id, ms, "/app/run", "ENOENT"),
+        Body::Refused(count) => actor.flows(id, ms, vec![flow(database(), count, 1)]),
+        Body::Dropped(packets) => actor.dropped(id, ms, database(), packets),
+        Body::Asked(rcode, count) => actor.asked(id, ms, rcode, "database.shop", count),
+        Body::ForkFailed => {
+            let hit = PidsLimitHit {
+                max: 7,
+                current: 7,
+                count: 1,
+                ..PidsLimitHit::default()
+            };
+            actor.signal(id, at, SignalBody::PidsLimitHit(hit))
         }
         Body::Gap => {
             let gap = SignalBody::CoverageGap {

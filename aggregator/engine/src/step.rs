@@ -1,6 +1,6 @@
 //! The pure function at the centre: `Engine::step`. Must perform nothing: what it wants done it requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::config::{Config, MAX_SIGNALS_AT_ONCE};
@@ -174,8 +174,8 @@ fn judge_touched<'a>(
             is_known: before.is_some_and(|case| !judge(&case).is_empty()),
         });
     }
-    for (node, workload, newest) in homes_of(scene, new) {
-        let Some(case) = Case::of_workload(scene, node, &workload, newest) else {
+    for (node, workload) in homes_of(scene, new) {
+        let Some(case) = Case::of_workload(scene, node, &workload) else {
             continue;
         };
         let case = Rc::new(case);
@@ -216,18 +216,12 @@ fn ends_touched_by(scene: Scene<'_>, new: &[Arrival]) -> Vec<Arrival> {
     touched.into_iter().collect()
 }
 
-/// The workloads that new signs are about, each with the time of the newest of them.
-fn homes_of<'a>(scene: Scene<'a>, new: &[Arrival]) -> Vec<(&'a NodeName, Workload, Timestamp)> {
-    let mut homes: BTreeMap<(&NodeName, Workload), Timestamp> = BTreeMap::new();
-    for signal in new.iter().filter_map(|arrival| scene.window.get(*arrival)) {
-        if !is_end(signal) {
-            let newest = homes.entry((&signal.node, home_of(signal))).or_default();
-            *newest = (*newest).max(signal.observed_at);
-        }
-    }
-    homes
-        .into_iter()
-        .map(|((node, workload), newest)| (node, workload, newest))
+/// The workloads that new signs are about.
+fn homes_of<'a>(scene: Scene<'a>, new: &[Arrival]) -> BTreeSet<(&'a NodeName, Workload)> {
+    new.iter()
+        .filter_map(|arrival| scene.window.get(*arrival))
+        .filter(|signal| !is_end(signal))
+        .map(|signal| (&signal.node, home_of(signal)))
         .collect()
 }
 

@@ -1,6 +1,8 @@
 //! Builders of signals for tests. Must not know any detector.
 
 pub(crate) mod checks;
+pub(crate) mod scenario;
+pub(crate) mod signs;
 
 use crate::model::signal::{
     Cgroup, CgroupMemoryStat, Container, FatalSignal, MemoryCgroup, MemoryUsage, OomKill, OomScope,
@@ -20,6 +22,11 @@ pub(crate) const LIMIT: u64 = 64 << 20;
 /// A time in milliseconds after the tests' epoch, 2026-01-01T00:00:00Z.
 pub(crate) fn at_ms(ms: i64) -> Timestamp {
     Timestamp::from_nanos(1_767_225_600_000_000_000 + ms * 1_000_000)
+}
+
+/// The kernel's time of a moment.
+pub(crate) fn ktime(at: Timestamp) -> u64 {
+    u64::try_from(at.since(at_ms(-1_000_000)).as_nanos()).unwrap()
 }
 
 /// A process that things happen to.
@@ -113,7 +120,7 @@ impl Actor {
             id: SignalId(id.to_owned()),
             node: NodeName(NODE.to_owned()),
             observed_at: at,
-            ktime_ns: u64::try_from(at.since(at_ms(-1_000_000)).as_nanos()).unwrap(),
+            ktime_ns: ktime(at),
             subject: Subject {
                 cgroup: Some(self.cgroup.clone()),
                 container: self.container.clone(),

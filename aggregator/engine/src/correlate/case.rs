@@ -1,16 +1,23 @@
 //! What detectors look at: the end of a process or the state of a workload, with what the workload went
 //! through. Must not say what is wrong.
 
-use super::coverage::Coverage;
+use std::time::Duration;
+
+use super::coverage::{Coverage, believed};
 use super::death::{Death, Observed, Scene};
-use super::troubles::{AFTER_DEATH, BEFORE_DEATH, Troubles};
+use super::troubles::{AFTER_DEATH, BEFORE_DEATH, Record, Troubles};
 use super::window::Arrival;
-use super::workload::Workload;
+use super::workload::{Workload, home_of};
 use crate::config::WINDOW;
 use crate::explain::facts::{Fact, FactKind};
 use crate::explain::quote::clean;
 use crate::model::signal::{ExecFailure, FailedCall};
-use crate::model::{Entity, EntityKind, EvidenceSource, NodeName, Signal, SignalId, Timestamp};
+use crate::model::{
+    Entity, EntityKind, EvidenceSource, NodeName, Signal, SignalBody, SignalId, Timestamp,
+};
+
+/// How far back other workloads of the node are asked about the same trouble.
+const ELSEWHERE: Duration = Duration::from_mins(1);
 
 /// A case for the detectors.
 #[derive(Debug)]
@@ -20,6 +27,8 @@ pub(crate) struct Case<'a> {
     pub(crate) coverage: Coverage,
     pub(crate) troubles: Troubles<'a>,
     death: Option<Death<'a>>,
+    scene: Scene<'a>,
+    newest: Timestamp,
 }
 
 impl<'a> Case<'a> {
@@ -36,6 +45,8 @@ impl<'a> Case<'a> {
             coverage: death.coverage.clone(),
             troubles: Troubles::gather(scene, death.node, &death.workload, start, end),
             death: Some(death),
+            scene,
+            newest: end,
         })
     }
 
@@ -44,8 +55,8 @@ impl<'a> Case<'a> {
         scene: Scene<'a>,
         node: &'a NodeName,
         workload: &Workload,
-        newest: Timestamp,
     ) -> Option<Self> {
+        let newest = scene.window.newest_sign_of(node, workload)?;
         let start = newest.minus(WINDOW);
         let troubles = Troubles::gather(scene, node, workload, start, newest);
         troubles.signals().next()?;
@@ -56,6 +67,8 @@ impl<'a> Case<'a> {
             coverage: Coverage::around(node, newest, scene.inventory, &nearby),
             troubles,
             death: None,
+            scene,
+            newest,
         })
     }
 
@@ -91,6 +104,25 @@ impl<'a> Case<'a> {
         exit.map_or(&[], |exit| exit.record.last_words.as_slice())
     }
 
+    /// Records of one kind about other workloads of the node, of the last [`ELSEWHERE`], oldest first.
+    pub(crate) fn elsewhere<T: Record>(&self) -> Vec<Observed<'a, T>> {
+        let start = self.newest.minus(ELSEWHERE);
+        let all = self.scene.window.between(self.node, start, self.newest);
+        let mut others: Vec<Observed<'a, T>> = all
+            .filter(|(arrival, _)| *arrival < self.scene.until)
+            .filter_map(|(_, signal)| {
+                Some(Observed {
+                    signal,
+                    at: believed(signal.observed_at, self.scene.now),
+                    record: T::read(&signal.body)?,
+                })
+            })
+            .filter(|other| home_of(other.signal) != self.workload)
+            .collect();
+        others.sort_by_key(|other| (other.at, &other.signal.id));
+        others
+    }
+
     /// The workload, or the process when it is in none.
     pub(crate) fn entity(&self) -> Entity {
         match &self.death {
@@ -115,13 +147,18 @@ impl<'a> Case<'a> {
 
     /// A fact that one of the troubles shows.
     pub(crate) fn sign<T>(&self, observed: Observed<'_, T>, text: String) -> Fact {
+        self.sign_of(observed.signal, observed.at, text)
+    }
+
+    /// A fact that a signal shows.
+    pub(crate) fn sign_of(&self, signal: &Signal, at: Timestamp, text: String) -> Fact {
         Fact {
             kind: FactKind::Sign("", 0),
-            source: EvidenceSource::Kernel,
+            source: source_of(signal),
             entity: self.entity(),
-            at: observed.at,
+            at,
             text,
-            signal: Some(observed.signal.id.clone()),
+            signal: Some(signal.id.clone()),
         }
     }
 
@@ -145,6 +182,18 @@ impl<'a> Case<'a> {
     /// the facts of its judgment.
     pub(crate) fn signal_ids(&self) -> impl Iterator<Item = &'a SignalId> + '_ {
         self.death.iter().flat_map(Death::signal_ids)
+    }
+}
+
+/// Where the records of a kind are read: by probes in the kernel, or by the agent from files.
+const fn source_of(signal: &Signal) -> EvidenceSource {
+    match signal.body {
+        SignalBody::ResourceUsage(_)
+        | SignalBody::FilesystemUsage(_)
+        | SignalBody::ListenOverflow(_)
+        | SignalBody::ConntrackUsage(_)
+        | SignalBody::EphemeralPortUsage(_) => EvidenceSource::Node,
+        _ => EvidenceSource::Kernel,
     }
 }
 

@@ -101,6 +101,17 @@ impl Window {
         self.found(node.flat_map(move |node| node.ends.between(start, end)))
     }
 
+    /// Everything of a node from `start` to `end`, both included, in order of time.
+    pub(crate) fn between(
+        &self,
+        node: &NodeName,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> impl Iterator<Item = (Arrival, &Signal)> {
+        let node = self.nodes.get(node).into_iter();
+        self.found(node.flat_map(move |node| node.all.between(start, end)))
+    }
+
     /// The ends of a workload's processes from `start` to `end`, both included, newest first.
     pub(crate) fn ends_of(
         &self,
@@ -113,6 +124,11 @@ impl Window {
         let places = places.and_then(|node| node.ends_of.get(workload));
         let places = places.into_iter();
         self.found(places.flat_map(move |places| places.between(start, end).rev()))
+    }
+
+    /// The time of a workload's newest sign or sample.
+    pub(crate) fn newest_sign_of(&self, node: &NodeName, workload: &Workload) -> Option<Timestamp> {
+        self.nodes.get(node)?.signs_of.get(workload)?.newest()
     }
 
     /// The signs and samples of a workload from `start` to `end`, both included, in order of time.

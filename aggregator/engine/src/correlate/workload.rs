@@ -128,6 +128,11 @@ pub(crate) fn cgroup_entity(node: &NodeName, name: String) -> Entity {
     entity(EntityKind::Cgroup, name, node)
 }
 
+/// A peer as the object of a report: whichever process should answer at an address.
+pub(crate) fn peer_entity(node: &NodeName, address: String) -> Entity {
+    entity(EntityKind::Process, address, node)
+}
+
 /// A node as the object of a report.
 pub(crate) fn node_entity(node: &NodeName) -> Entity {
     entity(EntityKind::Node, clean(&node.0), node)

@@ -93,11 +93,8 @@ fn story(death: &Death<'_>, kill: &OomKill, index: usize, level: &MemoryCgroup) 
 mod tests {
     use crate::Engine;
     use crate::model::{Severity, Signal};
-    use crate::testing::checks::rests_on_facts;
-    use crate::testing::checks::{
-        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
-        survives_any_order, survives_missing_data,
-    };
+    use crate::testing::checks::{causes, rests_on_facts};
+    use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::step;
     use crate::testing::{Actor, at_ms};
 
@@ -113,10 +110,23 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn opens_with_its_cause() {
-        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    const SCENARIO: Scenario = Scenario {
+        cause: CAUSE,
+        severity: Severity::Warning,
+        nature: Nature::Fault,
+        signals: |round, ms| fault(4242 + round, ms),
+        supports: &[1, 3, 2, 6, 7, 5, 8, 9, 10],
+        look_alikes,
+    };
+
+    fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
+        let init = Actor::new("server", 50).in_container("c0ffee", 1);
+        let mut with_init = fault(4242, 0);
+        with_init.push(init.exit("init", at_ms(500), 0));
+        vec![("process 1 ended too", with_init)]
     }
+
+    stands!(SCENARIO);
 
     #[test]
     fn does_not_hold_once_process_1_ended_too() {
@@ -145,36 +155,6 @@ mod tests {
         assert_eq!(changed.history[0].from.0, CAUSE);
         assert_eq!(output.requested_analyses, std::slice::from_ref(&changed.id));
         rests_on_facts(changed);
-    }
-
-    #[test]
-    fn is_idempotent_when_signals_come_again() {
-        is_idempotent(&fault(4242, 0));
-    }
-
-    #[test]
-    fn merges_repeats_into_one_incident() {
-        merges_repeats(fault(4242, 0), fault(4243, 60_000));
-    }
-
-    #[test]
-    fn closes_after_the_quiet_period() {
-        closes_when_quiet(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_missing_attribution_and_coverage() {
-        survives_missing_data(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_late_and_out_of_order_signals() {
-        survives_any_order(&fault(4242, 0));
-    }
-
-    #[test]
-    fn explains_itself_with_its_facts() {
-        explains_itself(fault(4242, 0), &[1, 3, 2, 6, 7, 5, 8, 9, 10]);
     }
 
     #[test]

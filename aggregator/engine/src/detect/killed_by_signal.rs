@@ -246,11 +246,8 @@ fn remediation(death: &Death<'_>, relation: Relation, sender: &str) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use crate::model::{Severity, Signal};
-    use crate::testing::checks::rests_on_facts;
-    use crate::testing::checks::{
-        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
-        survives_any_order, survives_missing_data,
-    };
+    use crate::testing::checks::{causes, opens, rests_on_facts};
+    use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms};
 
     const CAUSE: &str = "killed-by-signal";
@@ -265,10 +262,26 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn opens_with_its_cause() {
-        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    const SCENARIO: Scenario = Scenario {
+        cause: CAUSE,
+        severity: Severity::Warning,
+        nature: Nature::Fault,
+        signals: |round, ms| fault(4242 + round, ms),
+        supports: &[1, 2, 3],
+        look_alikes,
+    };
+
+    fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
+        let worker = Actor::new("worker", 4242);
+        let sender = Actor::new("reaper", 9);
+        let stopped = vec![
+            worker.killed_by("kill", at_ms(0), 15, &sender),
+            worker.exit("exit", at_ms(1), 15),
+        ];
+        vec![("a process that was asked to stop", stopped)]
     }
+
+    stands!(SCENARIO);
 
     #[test]
     fn does_not_open_for_ordinary_stops() {
@@ -297,36 +310,6 @@ mod tests {
                 "signal {signal} from {sender:?}"
             );
         }
-    }
-
-    #[test]
-    fn is_idempotent_when_signals_come_again() {
-        is_idempotent(&fault(4242, 0));
-    }
-
-    #[test]
-    fn merges_repeats_into_one_incident() {
-        merges_repeats(fault(4242, 0), fault(4243, 60_000));
-    }
-
-    #[test]
-    fn closes_after_the_quiet_period() {
-        closes_when_quiet(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_missing_attribution_and_coverage() {
-        survives_missing_data(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_late_and_out_of_order_signals() {
-        survives_any_order(&fault(4242, 0));
-    }
-
-    #[test]
-    fn explains_itself_with_its_facts() {
-        explains_itself(fault(4242, 0), &[1, 2, 3]);
     }
 
     #[test]

@@ -233,11 +233,8 @@ mod tests {
     use crate::model::SignalBody;
     use crate::model::signal::{OomKill, OomScope, ProcessMemory};
     use crate::model::{Severity, Signal};
-    use crate::testing::checks::rests_on_facts;
-    use crate::testing::checks::{
-        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
-        survives_any_order, survives_missing_data,
-    };
+    use crate::testing::checks::{causes, opens, rests_on_facts};
+    use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms};
 
     const CAUSE: &str = "memory-limit-oom";
@@ -252,45 +249,26 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn opens_with_its_cause() {
-        opens(fault(4242, 0), CAUSE, Severity::Warning);
+    const SCENARIO: Scenario = Scenario {
+        cause: CAUSE,
+        severity: Severity::Warning,
+        nature: Nature::Fault,
+        signals: |round, ms| fault(4242 + round, ms),
+        supports: &[1, 3, 2, 6, 7, 5, 8, 9],
+        look_alikes,
+    };
+
+    fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
+        let exit = fault(4242, 0).split_off(2);
+        vec![("an exit by SIGKILL without a record", exit)]
     }
+
+    stands!(SCENARIO);
 
     #[test]
     fn does_not_take_an_exit_by_sigkill_for_an_oom_kill() {
         let exit = fault(4242, 0).split_off(2);
         assert_eq!(causes(exit), ["undetermined"]);
-    }
-
-    #[test]
-    fn is_idempotent_when_signals_come_again() {
-        is_idempotent(&fault(4242, 0));
-    }
-
-    #[test]
-    fn merges_repeats_into_one_incident() {
-        merges_repeats(fault(4242, 0), fault(4243, 60_000));
-    }
-
-    #[test]
-    fn closes_after_the_quiet_period() {
-        closes_when_quiet(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_missing_attribution_and_coverage() {
-        survives_missing_data(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_late_and_out_of_order_signals() {
-        survives_any_order(&fault(4242, 0));
-    }
-
-    #[test]
-    fn explains_itself_with_its_facts() {
-        explains_itself(fault(4242, 0), &[1, 3, 2, 6, 7, 5, 8, 9]);
     }
 
     #[test]

@@ -161,11 +161,8 @@ fn pid(death: &Death<'_>) -> u32 {
 #[cfg(test)]
 mod tests {
     use crate::model::{Severity, Signal};
-    use crate::testing::checks::rests_on_facts;
-    use crate::testing::checks::{
-        causes, closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
-        survives_any_order, survives_missing_data,
-    };
+    use crate::testing::checks::{causes, opens, rests_on_facts};
+    use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms};
 
     const CAUSE: &str = "native-crash";
@@ -179,51 +176,26 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn opens_with_its_cause() {
-        opens(fault(4242, 0), CAUSE, Severity::Warning);
-    }
+    const SCENARIO: Scenario = Scenario {
+        cause: CAUSE,
+        severity: Severity::Warning,
+        nature: Nature::Fault,
+        signals: |round, ms| fault(4242 + round, ms),
+        supports: &[1, 2],
+        look_alikes,
+    };
 
-    #[test]
-    fn does_not_take_a_sent_signal_for_a_fault() {
+    fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
         let parser = Actor::new("parser", 4242);
         let sender = Actor::new("bully", 9);
         let sent = vec![
             parser.killed_by("s-1", at_ms(0), 11, &sender),
             parser.exit("s-2", at_ms(1), 11),
         ];
-        assert_eq!(causes(sent), ["killed-by-signal"]);
+        vec![("a signal that another process sent", sent)]
     }
 
-    #[test]
-    fn is_idempotent_when_signals_come_again() {
-        is_idempotent(&fault(4242, 0));
-    }
-
-    #[test]
-    fn merges_repeats_into_one_incident() {
-        merges_repeats(fault(4242, 0), fault(4243, 60_000));
-    }
-
-    #[test]
-    fn closes_after_the_quiet_period() {
-        closes_when_quiet(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_missing_attribution_and_coverage() {
-        survives_missing_data(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_late_and_out_of_order_signals() {
-        survives_any_order(&fault(4242, 0));
-    }
-
-    #[test]
-    fn explains_itself_with_its_facts() {
-        explains_itself(fault(4242, 0), &[1, 2]);
-    }
+    stands!(SCENARIO);
 
     #[test]
     fn holds_for_every_fault_signal_and_for_no_other() {

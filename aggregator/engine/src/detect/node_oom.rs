@@ -108,10 +108,7 @@ fn story(death: &Death<'_>, kill: &OomKill) -> Story {
 mod tests {
     use crate::model::EvidenceId;
     use crate::model::{Severity, Signal};
-    use crate::testing::checks::{
-        closes_when_quiet, explains_itself, is_idempotent, merges_repeats, opens,
-        survives_any_order, survives_missing_data,
-    };
+    use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms};
     use crate::testing::{NODE, incidents_of};
 
@@ -127,10 +124,21 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn opens_with_its_cause() {
-        opens(fault(4242, 0), CAUSE, Severity::Critical);
+    const SCENARIO: Scenario = Scenario {
+        cause: CAUSE,
+        severity: Severity::Critical,
+        nature: Nature::Fault,
+        signals: |round, ms| fault(4242 + round, ms),
+        supports: &[1, 3, 2, 6, 4, 7, 8],
+        look_alikes,
+    };
+
+    fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
+        let limited = vec![Actor::new("worker", 4242).oom("s-1", at_ms(0))];
+        vec![("a cgroup at its limit", limited)]
     }
+
+    stands!(SCENARIO);
 
     #[test]
     fn does_not_hold_when_a_cgroup_was_at_its_limit() {
@@ -142,36 +150,6 @@ mod tests {
             .iter()
             .find(|ruled| ruled.cause.0 == CAUSE);
         assert_eq!(ruled_out.unwrap().evidence, [EvidenceId(3)]);
-    }
-
-    #[test]
-    fn is_idempotent_when_signals_come_again() {
-        is_idempotent(&fault(4242, 0));
-    }
-
-    #[test]
-    fn merges_repeats_into_one_incident() {
-        merges_repeats(fault(4242, 0), fault(4243, 60_000));
-    }
-
-    #[test]
-    fn closes_after_the_quiet_period() {
-        closes_when_quiet(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_missing_attribution_and_coverage() {
-        survives_missing_data(fault(4242, 0));
-    }
-
-    #[test]
-    fn survives_late_and_out_of_order_signals() {
-        survives_any_order(&fault(4242, 0));
-    }
-
-    #[test]
-    fn explains_itself_with_its_facts() {
-        explains_itself(fault(4242, 0), &[1, 3, 2, 6, 4, 7, 8]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::model::{Signal, Timestamp};
 /// The places of one node's signals.
 #[derive(Debug, Default)]
 pub(super) struct NodeWindow {
-    all: Places,
+    pub(super) all: Places,
     by_weight: BTreeMap<Weight, BTreeSet<Arrival>>,
     by_pid: BTreeMap<u32, BTreeSet<Arrival>>,
     pub(super) ends: Places,
@@ -84,10 +84,10 @@ impl NodeWindow {
 
     /// What is older than the window.
     pub(super) fn expired(&self, now: Timestamp) -> Vec<Arrival> {
-        let Some((newest, _)) = self.all.0.last() else {
+        let Some(newest) = self.all.newest() else {
             return Vec::new();
         };
-        let oldest_kept = (*newest).min(now).minus(WINDOW);
+        let oldest_kept = newest.min(now).minus(WINDOW);
         let older = self.all.0.range(..(oldest_kept, Arrival::default()));
         older.map(|(_, arrival)| *arrival).collect()
     }
@@ -116,6 +116,10 @@ impl NodeWindow {
 }
 
 impl Places {
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.0.last().map(|(at, _)| *at)
+    }
+
     /// Those from `start` to `end`, both included; none when `end` is before `start`.
     pub(super) fn between(
         &self,

@@ -1,0 +1,216 @@
+//! `file-missing`: the main process of a workload ended because a file that it needs is not there. Must
+//! not hold for what every program looks for when it starts, nor for a file that was missed long before.
+
+use super::claim::{Claim, ruled_out};
+use super::last_word::{self, LastWord, is_look};
+use super::startup::{is_missing_library, is_noise};
+use super::{Detector, Verdict};
+use crate::correlate::case::Case;
+use crate::explain::quote::{clean, word};
+use crate::model::Severity;
+use crate::model::signal::FailedCall;
+use crate::rank::Strength;
+
+const PRIOR: f64 = 0.95;
+
+/// Finds files without which a program gave up.
+pub(super) struct FileMissing;
+
+impl Detector for FileMissing {
+    fn cause(&self) -> &'static str {
+        "file-missing"
+    }
+
+    fn detect(&self, case: &Case<'_>) -> Verdict {
+        let Some(death) = case.failed_main() else {
+            return Verdict::Silent;
+        };
+        let code = death.exit.map_or(0, |exit| exit.record.code);
+        let is_missing = |call: &FailedCall| {
+            call.errno == "ENOENT"
+                && !call.path.is_empty()
+                && !call.syscall.starts_with("exec")
+                && (!is_noise(call) || is_missing_library(call, code))
+        };
+        // What a program opens it needs; what it only asks for it can often do without.
+        let opened = last_word::find(case, |call| is_missing(call) && !is_look(&call.syscall));
+        if let Some(word) = opened {
+            return claim(case, word, 0.9);
+        }
+        match last_word::find(case, is_missing) {
+            Some(word) if word.is_last => claim(case, word, 0.8),
+            Some(word) => ruled_out(
+                self.cause(),
+                "it was only asked for, and other calls failed after it",
+                vec![word.fact(case)],
+            ),
+            None => Verdict::Silent,
+        }
+    }
+}
+
+fn claim(case: &Case<'_>, word: LastWord<'_>, directness: f64) -> Verdict {
+    let victim = case.subject();
+    let path = clean(&word.call.path);
+    let code = case
+        .failed_main()
+        .and_then(|death| death.exit)
+        .map_or(0, |exit| exit.record.code);
+    let fact = word.fact(case);
+    let relative = if path.starts_with('/') {
+        String::new()
+    } else {
+        " The path is relative: it was looked for in the working directory.".to_owned()
+    };
+    Claim {
+        cause: "file-missing",
+        severity: Severity::Critical,
+        entity: case.entity(),
+        strength: Strength {
+            prior: PRIOR,
+            specificity: word.specificity(),
+            directness,
+        },
+        until: fact.at,
+        signs: vec![fact],
+        what: format!("{path} was not there"),
+        headline: format!("{victim} ended with exit code {code}: {path} does not exist"),
+        explanation: format!(
+            "The last file that {victim} asked for in vain before it gave up is {path}.{relative}"
+        ),
+        impact: String::new(),
+        remediation: vec![
+            format!("make {path} available to {victim}: look for it in the image, and among what is mounted"),
+            format!("if it is there: compare spelling and case with what the program asks for, {}", word_of(&path)),
+            "if it comes from a ConfigMap or Secret: check the key and the path of its mount".to_owned(),
+        ],
+    }
+    .holds(case)
+}
+
+fn word_of(path: &str) -> String {
+    word(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Severity, Signal};
+    use crate::testing::Actor;
+    use crate::testing::scenario::{Nature, Scenario, stands};
+    use crate::testing::signs::{call, connect, database};
+
+    const SCENARIO: Scenario = Scenario {
+        cause: "file-missing",
+        severity: Severity::Critical,
+        nature: Nature::Fault,
+        signals,
+        supports: &[2, 1],
+        look_alikes,
+    };
+
+    const CONFIG: &str = "/etc/shop/config.yaml";
+
+    fn signals(round: u32, ms: i64) -> Vec<Signal> {
+        let pid = 40 + round;
+        let words = vec![
+            call(pid, ms - 30, "openat", "ENOENT", "/etc/ld.so.preload"),
+            call(
+                pid,
+                ms - 20,
+                "newfstatat",
+                "ENOENT",
+                "/etc/shop/config.local.yaml",
+            ),
+            call(pid, ms - 10, "openat", "ENOENT", CONFIG),
+            call(
+                pid,
+                ms - 5,
+                "openat",
+                "ENOENT",
+                "/usr/lib/locale/C.UTF-8/LC_MESSAGES/libc.mo",
+            ),
+        ];
+        let shop = Actor::new("shop", pid);
+        vec![shop.gave_up(&format!("exit-{round}"), ms, 1, words)]
+    }
+
+    fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
+        let shop = Actor::new("shop", 40);
+        let missing = || vec![call(40, -10, "openat", "ENOENT", CONFIG)];
+        let start = || {
+            vec![
+                call(40, -30, "openat", "ENOENT", "/etc/ld.so.preload"),
+                call(
+                    40,
+                    -20,
+                    "openat",
+                    "ENOENT",
+                    "/usr/share/locale/de/LC_MESSAGES/shop.mo",
+                ),
+                call(
+                    40,
+                    -10,
+                    "openat",
+                    "ENOENT",
+                    "/usr/lib/glibc-hwcaps/x86-64-v3/libm.so.6",
+                ),
+            ]
+        };
+        let long_ago = vec![call(40, -60_000, "openat", "ENOENT", CONFIG)];
+        let refused = vec![
+            call(
+                40,
+                -30,
+                "newfstatat",
+                "ENOENT",
+                "/etc/shop/config.local.yaml",
+            ),
+            connect(40, -10, "ECONNREFUSED", database()),
+        ];
+        vec![
+            (
+                "a program that ended well",
+                vec![shop.gave_up("s", 0, 0, missing())],
+            ),
+            (
+                "a shell's helper that found nothing",
+                vec![shop.helper_gave_up("s", 0, 2, missing())],
+            ),
+            (
+                "what every start fails at",
+                vec![shop.gave_up("s", 0, 1, start())],
+            ),
+            (
+                "a file that was missed long before",
+                vec![shop.gave_up("s", 0, 1, long_ago)],
+            ),
+            (
+                "a file only looked for, before a refused connection",
+                vec![shop.gave_up("s", 0, 1, refused)],
+            ),
+        ]
+    }
+
+    stands!(SCENARIO);
+
+    #[test]
+    fn names_the_file_and_not_what_was_only_looked_for() {
+        let incident = &crate::testing::incidents_of(signals(0, 0))[0];
+        assert_eq!(
+            incident.headline,
+            "shop[40] ended with exit code 1: /etc/shop/config.yaml does not exist"
+        );
+    }
+
+    #[test]
+    fn names_a_library_that_the_loader_did_not_find() {
+        let words = vec![call(40, -1, "openat", "ENOENT", "/usr/lib/libpq.so.5")];
+        let shop = Actor::new("shop", 40);
+        let incident = &crate::testing::incidents_of(vec![shop.gave_up("s", 0, 127, words)])[0];
+        assert!(
+            incident.headline.contains("libpq.so.5"),
+            "{}",
+            incident.headline
+        );
+    }
+}

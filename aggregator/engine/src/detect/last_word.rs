@@ -1,0 +1,141 @@
+//! Which failed call a program most likely ended for. Must tell what every start fails at from what the
+//! program needed.
+
+use std::time::Duration;
+
+use crate::correlate::case::Case;
+use crate::correlate::death::Death;
+use crate::explain::address::socket;
+use crate::explain::clock::duration;
+use crate::explain::facts::Fact;
+use crate::explain::quote::clean;
+use crate::model::signal::FailedCall;
+use crate::model::{Signal, Timestamp};
+
+/// A program that ends for a failed call does so within this time; what failed before was survived.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// A failed call near the end of the main process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastWord<'a> {
+    pub(super) call: &'a FailedCall,
+    /// How long before the end.
+    pub(super) before_end: Duration,
+    /// Nothing else that mattered failed after it.
+    pub(super) is_last: bool,
+    exit: &'a Signal,
+    at: Timestamp,
+}
+
+/// The newest call of the process that ended, near its end, of those that `wanted` takes; of its cgroup
+/// when the process itself had none, as when a shell ends for its child.
+pub(super) fn find<'a>(
+    case: &Case<'a>,
+    wanted: impl Fn(&FailedCall) -> bool,
+) -> Option<LastWord<'a>> {
+    let death = case.failed_main()?;
+    let own = death.process.map(|process| process.pid);
+    let of_process = |call: &&FailedCall| Some(call.pid) == own;
+    let near = || near_end(case, death);
+    let own = near().rfind(|(call, _)| of_process(call) && wanted(call));
+    let (call, before_end) = own.or_else(|| near().rfind(|(call, _)| wanted(call)))?;
+    let exit = death.exit?;
+    let later = near()
+        .rev()
+        .take_while(|(other, _)| !std::ptr::eq(*other, call));
+    let is_last = !later
+        .into_iter()
+        .any(|(other, _)| other.pid == call.pid && is_telling(other));
+    Some(LastWord {
+        call,
+        before_end,
+        is_last,
+        exit: exit.signal,
+        at: exit.at.minus(before_end),
+    })
+}
+
+fn near_end<'a>(
+    case: &Case<'a>,
+    death: &Death<'a>,
+) -> impl DoubleEndedIterator<Item = (&'a FailedCall, Duration)> {
+    let end = death.exit.map_or(0, |exit| exit.signal.ktime_ns);
+    let words = case.last_words().iter();
+    words
+        .map(move |call| {
+            let known = call.ktime_ns != 0 && end != 0;
+            let apart = if known {
+                end.saturating_sub(call.ktime_ns)
+            } else {
+                0
+            };
+            (call, Duration::from_nanos(apart))
+        })
+        .filter(|(_, before_end)| *before_end <= CLOSE)
+}
+
+/// Whether a failure says something about the end: not what every start fails at, nor a file that was
+/// only looked for.
+fn is_telling(call: &FailedCall) -> bool {
+    let is_look_for_nothing = call.errno == "ENOENT" && is_look(&call.syscall);
+    !is_look_for_nothing && !super::startup::is_noise(call)
+}
+
+/// Whether a call only asks for a file, as programs do for what they can do without.
+pub(super) fn is_look(syscall: &str) -> bool {
+    const LOOKS: [&str; 10] = [
+        "stat",
+        "lstat",
+        "newfstatat",
+        "statx",
+        "access",
+        "faccessat",
+        "faccessat2",
+        "readlink",
+        "readlinkat",
+        "unlink",
+    ];
+    LOOKS.contains(&syscall) || syscall == "unlinkat" || syscall == "rmdir"
+}
+
+impl LastWord<'_> {
+    /// The call as a fact of its case.
+    pub(super) fn fact(&self, case: &Case<'_>) -> Fact {
+        let call = self.call;
+        let who = if call.comm.is_empty() {
+            format!("process {}", call.pid)
+        } else {
+            format!("{}[{}]", clean(&call.comm), call.pid)
+        };
+        let text = format!(
+            "{who} failed to {}{} with {}, {} before the end",
+            clean(&call.syscall),
+            object(call),
+            clean(&call.errno),
+            duration(self.before_end)
+        );
+        Fact {
+            at: self.at,
+            signal: Some(self.exit.id.clone()),
+            ..case.sign_of(self.exit, self.at, text)
+        }
+    }
+
+    /// How much of a claim it carries: less when other calls failed after it.
+    pub(super) fn specificity(&self) -> f64 {
+        if self.is_last { 1.0 } else { 0.8 }
+    }
+}
+
+fn object(call: &FailedCall) -> String {
+    let place = if call.mount_point.is_empty() {
+        String::new()
+    } else {
+        format!(" on the file system at {}", clean(&call.mount_point))
+    };
+    match &call.address {
+        Some(address) => format!(" {}", socket(address)),
+        None if call.path.is_empty() => place,
+        None => format!(" {}{place}", clean(&call.path)),
+    }
+}
