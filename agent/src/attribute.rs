@@ -2,6 +2,7 @@
 //! and pod. Must not ask Kubernetes, and never guesses: what is not known is absent.
 
 mod cgroup_path;
+mod counted;
 mod failed_calls;
 mod lifecycle;
 mod lru_map;
@@ -23,6 +24,7 @@ use lifecycle::Lifecycles;
 use lru_map::LruMap;
 use netns::NetnsOwners;
 
+pub(crate) use cgroup_path::Place;
 pub use failed_calls::{Failures, Window};
 pub use oom_scope::{OomEpisodes, OomScope};
 pub use signals::{OomReadings, resident_bytes, scope_of};

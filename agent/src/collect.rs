@@ -54,7 +54,7 @@ use recent_processes::RecentProcesses;
 use ring_buffer::{LossCounters, Ring, WakingRing};
 use source::Scheduled;
 
-pub(crate) use sources::SourceParts;
+pub(crate) use sources::{POLLED, SourceParts};
 
 pub use ring_buffer::OpenError;
 

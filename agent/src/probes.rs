@@ -26,7 +26,7 @@ use inquest_proto::v1::{ProbeStatus, probe_status::State};
 use tracing::{debug, info};
 
 use crate::{
-    collect::{Collector, SourceParts, cgroupfs::CgroupFs},
+    collect::{Collector, POLLED, SourceParts, cgroupfs::CgroupFs},
     kernel::{self, Kernel},
     profile_desk::ProfileDesk,
     syscalls::{self, IgnoreList},
@@ -157,10 +157,13 @@ impl Probe {
     const TRACEPOINT_NS: u32 = 20;
 }
 
-/// Returns the names of all probes, in the order of [`Family::ALL`], then that of the walks over all threads.
+/// Returns the names of all probes, in the order of [`Family::ALL`], then that of the walks over all threads and those of
+/// the sources that read files.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let probes = Family::ALL.into_iter().map(|family| family.probe().name);
-    probes.chain([thread_walk::NAME])
+    probes
+        .chain([thread_walk::NAME])
+        .chain(POLLED.map(|source| source.name))
 }
 
 /// The loaded programs, shared by those that put probes on and take them off while the agent runs.
@@ -297,6 +300,7 @@ fn try_load(config: &ProbeConfig, cgroups: CgroupFs) -> Result<Collector, LoadEr
         cgroups: Arc::new(cgroups),
         wait_probes: WaitProbes::new(&programs, &mut probes, walks),
         profile_desk: config.profile_desk.clone(),
+        disabled: config.disabled.clone(),
     };
     Collector::try_new(programs, &kernel, parts, probes).map_err(LoadError::Collector)
 }

@@ -11,6 +11,7 @@ mod failed_calls;
 mod leftovers;
 mod oom;
 mod report;
+mod resources;
 mod scene;
 mod scratch;
 mod signal;
@@ -36,7 +37,7 @@ use watch::Watch;
 pub use report::{Outcome, Report, Verdict};
 
 /// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
-const CHECKS: [&Check; 12] = [
+const CHECKS: [&Check; 13] = [
     &oom::CHECK,
     &exit::CHECK,
     &exec::CHECK,
@@ -44,6 +45,7 @@ const CHECKS: [&Check; 12] = [
     &cgroup::CHECK,
     &cgroup::START,
     &cgroup::REMOVAL,
+    &resources::CHECK,
     &drop::CHECK,
     &wait_profile::CHECK,
     &failed_calls::COUNTED,

@@ -21,6 +21,40 @@ pub(crate) struct Owner {
     pub pod_uid: Option<String>,
 }
 
+/// What a cgroup is to the containers of its node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// The root of the hierarchy.
+    Root,
+    /// A pod's, above its containers.
+    Pod,
+    /// A container's.
+    Container,
+    /// One that a container made for itself.
+    InsideContainer,
+    /// Any other, a systemd unit's for example.
+    Other,
+}
+
+impl Place {
+    /// Reads it off a path.
+    pub(crate) fn of(path: &str) -> Self {
+        let Some((parent, name)) = path.rsplit_once('/') else {
+            return Self::Other;
+        };
+        if name.is_empty() {
+            return Self::Root;
+        }
+        let (own, above) = (owner(path), owner(parent));
+        match (own.container, own.pod_uid) {
+            (container @ Some(_), _) if container != above.container => Self::Container,
+            (Some(_), _) => Self::InsideContainer,
+            (None, uid @ Some(_)) if uid != above.pod_uid => Self::Pod,
+            (None, _) => Self::Other,
+        }
+    }
+}
+
 /// What one component of a path names.
 enum Component {
     Pod(String),
@@ -337,6 +371,33 @@ mod tests {
             None,
         );
         check(&format!("/builds/{ID}"), Some((ID, Unspecified)), None);
+    }
+
+    #[test]
+    fn tells_containers_and_pods_from_what_is_inside_them() {
+        let pod = format!("/kubepods/burstable/pod{UID}");
+        let systemd = format!("/kubepods.slice/kubepods-pod{UID_}.slice");
+        for (path, expected) in [
+            ("/".to_owned(), Place::Root),
+            (String::new(), Place::Other),
+            ("/system.slice/sshd.service".to_owned(), Place::Other),
+            ("/kubepods/burstable".to_owned(), Place::Other),
+            (pod.clone(), Place::Pod),
+            (format!("{pod}/{ID}"), Place::Container),
+            (format!("{pod}/{ID}/init.scope"), Place::InsideContainer),
+            (format!("{systemd}/crio-conmon-{ID}.scope"), Place::Other),
+            (format!("{systemd}/crio-{ID}.scope"), Place::Container),
+            (
+                format!("/machine.slice/libpod-{ID}.scope/container"),
+                Place::InsideContainer,
+            ),
+            (
+                format!("/docker/{ID}/kubelet/kubepods/pod{UID}"),
+                Place::Pod,
+            ),
+        ] {
+            assert_eq!(Place::of(&path), expected, "{path}");
+        }
     }
 
     #[test]

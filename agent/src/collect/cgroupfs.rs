@@ -59,6 +59,21 @@ impl CgroupFs {
         Self::find_of(&self.root, controller)
     }
 
+    /// A cgroup file system of plain files, for tests.
+    #[cfg(test)]
+    pub(crate) fn at(path: &Path, unified: bool) -> Self {
+        Self {
+            root: path.to_owned(),
+            mount: Some(Mount {
+                path: path.to_owned(),
+                fd: None,
+                unified,
+            }),
+            version: if unified { 2 } else { 1 },
+            hierarchy: 0,
+        }
+    }
+
     fn find_of(root: &Path, controller: &str) -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -113,6 +128,21 @@ impl CgroupFs {
         self.hierarchy
     }
 
+    /// Returns whether there is one.
+    pub(crate) fn is_mounted(&self) -> bool {
+        self.mount.is_some()
+    }
+
+    /// Returns whether it is v2.
+    pub(crate) fn is_unified(&self) -> bool {
+        self.mount.as_ref().is_some_and(|mount| mount.unified)
+    }
+
+    /// Reads one file of the cgroup at `path`.
+    pub(crate) fn read(&self, path: &str, file: &str) -> Option<String> {
+        fs::read_to_string(self.directory(path)?.join(file)).ok()
+    }
+
     /// Asks the kernel for the path of the living cgroup `id`. Needs CAP_DAC_READ_SEARCH.
     pub fn path_of(&self, id: u64) -> Option<String> {
         let mount = self.mount.as_ref()?;
@@ -149,21 +179,19 @@ impl CgroupFs {
         Some(v1_stat(&stat, kernel.as_deref()))
     }
 
+    /// Lists at most `max` processes of the cgroup at `path` itself. Those of another pid namespace are left out.
+    pub(crate) fn own_pids(&self, path: &str, max: usize) -> Vec<u32> {
+        let listed = self.read(path, "cgroup.procs").unwrap_or_default();
+        let pids = listed.lines().filter_map(|line| line.parse().ok());
+        pids.filter(|pid| *pid != 0).take(max).collect()
+    }
+
     /// Lists at most `max` processes of the cgroup at `path` and of those below it.
     pub fn pids(&self, path: &str, max: usize) -> Vec<u32> {
         let mut pids = Vec::new();
         let mut add = |path: &str| {
-            let listed = self
-                .directory(path)
-                .and_then(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok());
             let room = max.saturating_sub(pids.len());
-            let listed = listed.unwrap_or_default();
-            pids.extend(
-                listed
-                    .lines()
-                    .filter_map(|line| line.parse::<u32>().ok())
-                    .take(room),
-            );
+            pids.extend(self.own_pids(path, room));
         };
         add(path);
         self.descend(path, MAX_LISTED_CGROUPS, |_, path| add(path));
@@ -194,7 +222,8 @@ impl CgroupFs {
         }
     }
 
-    fn directory(&self, path: &str) -> Option<PathBuf> {
+    /// Returns where the cgroup at `path` is.
+    pub(crate) fn directory(&self, path: &str) -> Option<PathBuf> {
         let relative = path.trim_start_matches('/');
         // Paths come from the kernel and from directories, but a join must never leave the mount.
         let leaves = relative.split('/').any(|component| component == "..");
@@ -385,16 +414,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("a/b")).unwrap();
         fs::write(folder.path().join("a/cgroup.procs"), "11\n12\n").unwrap();
         fs::write(folder.path().join("a/b/cgroup.procs"), "13\nnot a pid\n").unwrap();
-        let cgroups = CgroupFs {
-            root: PathBuf::new(),
-            mount: Some(Mount {
-                path: folder.path().to_owned(),
-                fd: None,
-                unified: true,
-            }),
-            version: 2,
-            hierarchy: 0,
-        };
+        let cgroups = CgroupFs::at(folder.path(), true);
         let mut walked = Vec::new();
         cgroups.walk(|id, path| walked.push((id, path.to_owned())));
         walked.sort_by(|a, b| a.1.cmp(&b.1));

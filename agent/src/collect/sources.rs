@@ -4,6 +4,7 @@ mod clock_step;
 mod failed_calls;
 mod kernel_log;
 mod network;
+mod resource_usage;
 mod wait_profile;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use clock_step::ClockStep;
 use failed_calls::FailedCalls;
 use kernel_log::KernelLog;
 use network::Network;
+use resource_usage::ResourceSamples;
 use wait_profile::WaitProfiler;
 
 /// What sources are made of, besides maps.
@@ -33,6 +35,31 @@ pub(crate) struct SourceParts {
     pub(crate) wait_probes: Option<WaitProbes>,
     /// Where wait profiles are asked for.
     pub(crate) profile_desk: ProfileDesk,
+    /// Names of sources that stay off.
+    pub(crate) disabled: Vec<String>,
+}
+
+/// A source that reads files, as the node's report has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Polled {
+    /// Of the source; it can be disabled by it.
+    pub(crate) name: &'static str,
+    /// What is not told without it.
+    without: &'static str,
+}
+
+/// All sources that read files.
+pub(crate) const POLLED: [Polled; 1] = [resource_usage::POLLED];
+
+impl Polled {
+    fn missing(self) -> v1::ProbeStatus {
+        v1::ProbeStatus {
+            name: self.name.to_owned(),
+            state: State::Missing.into(),
+            without: self.without.to_owned(),
+            ..v1::ProbeStatus::default()
+        }
+    }
 }
 
 /// Opened sources, and for each one that reads files whether it can.
@@ -47,6 +74,9 @@ pub(crate) struct Sources {
 /// Opens them all; their maps are taken out of `ebpf`, whose programs read `kernel`.
 pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sources {
     let mut sources = Sources::default();
+    let cgroups = Arc::clone(&parts.cgroups);
+    let start = |status: &mut _| ResourceSamples::start(cgroups, status);
+    sources.add_polled(resource_usage::POLLED, &parts.disabled, start);
     let profiler = WaitProfiler::open(ebpf, parts);
     sources.add("no container's waits are told", profiler);
     sources.add_node();
@@ -71,6 +101,25 @@ impl Sources {
             Ok(source) => self.scheduled.push(Scheduled::new(Box::new(source))),
             Err(error) => warn!(error = %ErrorChain(&error), "{lacking}"),
         }
+    }
+
+    /// Starts a source that reads files, unless it is to stay off, and keeps how that went.
+    fn add_polled<S: Source + 'static>(
+        &mut self,
+        polled: Polled,
+        disabled: &[String],
+        start: impl FnOnce(&mut v1::ProbeStatus) -> Option<S>,
+    ) {
+        let mut status = polled.missing();
+        if disabled.iter().any(|name| name == polled.name) {
+            status.set_state(State::Disabled);
+            "disabled by the configuration".clone_into(&mut status.detail);
+        } else if let Some(source) = start(&mut status) {
+            status.set_state(State::Attached);
+            "poll".clone_into(&mut status.hook);
+            self.scheduled.push(Scheduled::new(Box::new(source)));
+        }
+        self.statuses.push(status);
     }
 
     /// Adds what tells of the node as a whole.
