@@ -69,7 +69,6 @@ pub(crate) struct Governor {
     policy: Policy,
     report: watch::Sender<NodeReport>,
     requests: mpsc::Receiver<Duration>,
-    cgroup_created: bool,
     started: Instant,
     window_began: Instant,
 }
@@ -91,7 +90,6 @@ impl Governor {
             policy: Policy::new(Mode::AlwaysOn, f64::INFINITY, []),
             report: watch::Sender::default(),
             requests,
-            cgroup_created: false,
             started: now,
             window_began: now,
         })
@@ -117,10 +115,13 @@ impl Governor {
         self.probes.statuses()
     }
 
-    /// Decides, if a window is over. That a cgroup was created since the last tick counts: what runs in it first is
-    /// worth watching. Attaching a probe may take some milliseconds.
+    /// Arms probes at once when a cgroup was created since the last tick: what runs in it first is worth watching.
+    /// Decides on the rest, if a window is over. Attaching a probe may take some milliseconds.
     pub(crate) fn tick(&mut self, cgroup_created: bool) {
-        self.cgroup_created |= cgroup_created;
+        if let Some(arming) = self.arming(cgroup_created) {
+            let changes = self.policy.ask(self.started.elapsed(), arming);
+            self.make(&changes);
+        }
         let length = self.window_began.elapsed();
         if length + WINDOW_SLACK < WINDOW {
             return;
@@ -133,9 +134,13 @@ impl Governor {
     }
 
     fn judge(&mut self, window: &Window) {
-        let arming = self.arming();
-        let changes = self.policy.decide(self.started.elapsed(), window, arming);
-        for change in &changes {
+        let changes = self.policy.decide(self.started.elapsed(), window);
+        self.make(&changes);
+        self.tell_cost(window);
+    }
+
+    fn make(&mut self, changes: &[Change]) {
+        for change in changes {
             match change {
                 Change::LetGo { probe, why } => {
                     info!(probe, why, "probe let go");
@@ -147,20 +152,24 @@ impl Governor {
                 }
             }
         }
-        self.tell(window, !changes.is_empty());
+        if !changes.is_empty() {
+            let statuses = self.probes.statuses();
+            self.report
+                .send_modify(|report| report.replace_probes(statuses));
+        }
     }
 
     /// A request outweighs a new cgroup, and the last one those before.
-    fn arming(&mut self) -> Option<Arming> {
-        let mut arming = std::mem::take(&mut self.cgroup_created).then_some(Arming::NewCgroup);
+    fn arming(&mut self, cgroup_created: bool) -> Option<Arming> {
+        let mut arming = cgroup_created.then_some(Arming::NewCgroup);
         while let Ok(duration) = self.requests.try_recv() {
             arming = Some(Arming::Request { duration });
         }
         arming
     }
 
-    /// Tells the cost at the next occasion, a change of the probes at once.
-    fn tell(&self, window: &Window, changed: bool) {
+    /// Has the cost told at the next occasion, which need not be at once.
+    fn tell_cost(&self, window: &Window) {
         self.report.send_if_modified(|report| {
             report.cost = Some(v1::AgentCost {
                 kernel_millis: window.kernel_millis(),
@@ -168,10 +177,7 @@ impl Governor {
                 budget_millis: self.policy.budget_millis(),
                 ..v1::AgentCost::default()
             });
-            if changed {
-                report.replace_probes(self.probes.statuses());
-            }
-            changed
+            false
         });
     }
 }

@@ -116,6 +116,8 @@ pub(crate) struct Policy {
     windows_over: u32,
     /// A request that waits until enough is saved for it.
     requested: Option<Arming>,
+    /// As of the last window.
+    memory_is_short: bool,
     /// Unspent budget, negative when it is owed, in thousandths of a CPU for one second.
     credit: f64,
 }
@@ -153,6 +155,7 @@ impl Policy {
             candidates: candidates.collect(),
             windows_over: 0,
             requested: None,
+            memory_is_short: false,
             credit: 0.0,
         }
     }
@@ -162,23 +165,24 @@ impl Policy {
         self.budget_millis
     }
 
-    /// Decides after a window that ended at `now`, which counts from the start. `arming` is what was asked for
-    /// meanwhile.
-    pub(crate) fn decide(
-        &mut self,
-        now: Duration,
-        window: &Window,
-        arming: Option<Arming>,
-    ) -> Vec<Change> {
+    /// Holds probes that were let go for a while from `now` on, which counts from the start; a request that cannot be
+    /// met yet is met later.
+    pub(crate) fn ask(&mut self, now: Duration, arming: Arming) -> Vec<Change> {
+        if matches!(arming, Arming::Request { .. }) {
+            self.requested = Some(arming);
+        }
+        self.arm(now, arming)
+    }
+
+    /// Decides after a window that ended at `now`.
+    pub(crate) fn decide(&mut self, now: Duration, window: &Window) -> Vec<Change> {
         let unspent = (self.budget_millis - window.total_millis()) * window.length.as_secs_f64();
         let (least, most) = (
             -DEBT_SECONDS * self.budget_millis,
             CREDIT_SECONDS * self.budget_millis,
         );
         self.credit = (self.credit + unspent).clamp(least, most);
-        if let Some(Arming::Request { .. }) = arming {
-            self.requested = arming;
-        }
+        self.memory_is_short = window.memory_is_short;
         if window.memory_is_short {
             return self.let_all_go(now, "the agent is at its bound of memory");
         }
@@ -191,7 +195,7 @@ impl Policy {
             Mode::OnDemand | Mode::Auto => {}
         }
         let mut changes = self.disarm(now);
-        if let Some(arming) = self.requested.or(arming) {
+        if let Some(arming) = self.requested {
             changes.extend(self.arm(now, arming));
         }
         if self.mode == Mode::Auto && !self.is_any(|state| matches!(state, State::Armed { .. })) {
@@ -223,7 +227,7 @@ impl Policy {
     }
 
     fn arm(&mut self, now: Duration, arming: Arming) -> Vec<Change> {
-        if self.credit < self.budget_millis * MIN_CREDIT_SECONDS {
+        if self.memory_is_short || self.credit < self.budget_millis * MIN_CREDIT_SECONDS {
             return Vec::new();
         }
         self.requested = None;

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use inquest_proto::v1::probe_status::State;
@@ -39,6 +42,86 @@ fn was_told(aggregator: &Aggregator, program: &Path) -> bool {
 
 fn execute(program: &Path) {
     assert!(Command::new(program).status().unwrap().success());
+}
+
+/// System calls that fail, as many as one thread can make, until it is dropped.
+struct Storm {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Storm {
+    fn begin() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                for _ in 0..1000 {
+                    assert!(
+                        rustix::fs::access("/nonexistent", rustix::fs::Access::EXISTS).is_err()
+                    );
+                }
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_failing_calls_is_back_within_the_budget_in_five_seconds() {
+    let aggregator = Aggregator::start(Behavior::default());
+    let dir = tempfile::tempdir().unwrap();
+    // Twice the default: what else runs here is to stay below.
+    let more = "budget: {cpu_millis_per_core: 20}\n";
+    let state_dir = dir.path().join("state");
+    let agent = Agent::watch_with(command(), &state_dir, &aggregator.url(), more);
+    agent.logged("running").await;
+    let probe = "sys_exit";
+    let is = |wanted| state(&aggregator, probe) == Some(wanted);
+    eventually(
+        "a status came",
+        || state(&aggregator, probe).is_some(),
+        || (),
+    )
+    .await;
+    if is(State::Missing) {
+        return testkit::skip("`sys_exit` cannot be attached here");
+    }
+    eventually("it is attached", || is(State::Attached), || ()).await;
+    let storm = Storm::begin();
+    let began = Instant::now();
+    eventually("it is let go", || is(State::OnDemand), || ()).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    let mut window_after = 0;
+    while window_after < 3 {
+        let cost = cost(&agent).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "still {cost}");
+        let spent = cost["kernelMillis"].as_f64().unwrap() + cost["userMillis"].as_f64().unwrap();
+        window_after += u32::from(spent < cost["budgetMillis"].as_f64().unwrap());
+        sleep(Duration::from_millis(50)).await;
+    }
+    drop(storm);
+    eventually("it is taken back", || is(State::Attached), || ()).await;
+}
+
+async fn cost(agent: &Agent) -> serde_json::Value {
+    let status = agent.get("/status").await.body;
+    let mut status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    status["cost"].take()
 }
 
 #[tokio::test]

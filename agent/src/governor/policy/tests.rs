@@ -48,7 +48,9 @@ impl Story {
             probes,
             memory_is_short,
         };
-        let changes = self.policy.decide(self.now, &window, arming);
+        let asked = arming.map(|arming| self.policy.ask(self.now, arming));
+        let mut changes = asked.unwrap_or_default();
+        changes.extend(self.policy.decide(self.now, &window));
         changes.iter().map(shown).collect()
     }
 
@@ -242,8 +244,8 @@ fn says_what_it_did_and_what_will_bring_it_back() {
         probes: vec![("storm", 38.0)],
         ..Window::default()
     };
-    policy.decide(SECOND, &window, None);
-    let changes = policy.decide(2 * SECOND, &window, None);
+    policy.decide(SECOND, &window);
+    let changes = policy.decide(2 * SECOND, &window);
     let [Change::LetGo { why, .. }] = changes.as_slice() else {
         panic!("{changes:?}")
     };
