@@ -4,6 +4,7 @@
 mod cgroup_path;
 mod counted;
 mod failed_calls;
+mod last_words;
 mod lifecycle;
 mod lru_map;
 mod netns;
@@ -26,8 +27,9 @@ use netns::NetnsOwners;
 
 pub(crate) use cgroup_path::Place;
 pub use failed_calls::{Failures, Window};
+pub use last_words::FailedBefore;
 pub use oom_scope::{OomEpisodes, OomScope};
-pub use signals::{OomReadings, resident_bytes, scope_of};
+pub use signals::{ExitReadings, OomReadings, resident_bytes, scope_of};
 
 /// Cgroups whose paths are remembered, those of dead ones included. With paths of 250 bytes this is some 7 MB; at 30
 /// new cgroups a second it still reaches back ten minutes, within which everything about a dead container is asked.

@@ -6,7 +6,9 @@ pub mod clock;
 mod counted;
 mod exec_failures;
 mod kernel_symbols;
+mod last_words;
 mod lifecycle;
+mod mounts;
 mod oom;
 mod pace;
 mod probe_log;
@@ -157,7 +159,7 @@ impl Collector {
             lost: LossCounters::open(&mut ebpf)?,
             attributor: Attributor::new(Arc::clone(&cgroups), Clock::measure(), ktime_now_ns()),
             cgroups,
-            lifecycle: Lifecycle::default(),
+            lifecycle: Lifecycle::open(&mut ebpf)?,
             exec_failures: ExecFailures::default(),
             recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),

@@ -49,6 +49,7 @@ const CHECKS: [&Check; 13] = [
     &drop::CHECK,
     &wait_profile::CHECK,
     &failed_calls::COUNTED,
+    &failed_calls::LAST_WORDS,
     &failed_calls::EXEC,
     &failed_calls::FORK,
 ];

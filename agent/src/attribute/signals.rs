@@ -12,7 +12,7 @@ use inquest_proto::v1::{
 };
 
 use super::{
-    Attributor, OomScope,
+    Attributor, FailedBefore, OomScope,
     oom_scope::{Chain, Counter, Level, OomEpisodes, oom_scope},
     sender_class::{Party, sender_class},
     subject_of, wire_process,
@@ -36,21 +36,31 @@ pub struct OomReadings {
     pub leftover: Option<Leftover>,
 }
 
+/// What the agent read of an end just after it.
+#[derive(Clone, Debug, Default)]
+pub struct ExitReadings {
+    /// The file that the sender of the signal runs, as far as it can be told.
+    pub sender_program: Option<String>,
+    /// What failed in its cgroup before.
+    pub before: FailedBefore,
+}
+
 impl Attributor {
     /// Returns what came of the last thread's end: where the signal that ended it came from, if that is known,
-    /// then the exit itself. `sender_program` names the file that the signal's sender runs, as far as it can be told.
-    pub fn exit_signals(
-        &mut self,
-        exit: &ProcessExit,
-        sender_program: Option<&str>,
-    ) -> Vec<v1::Signal> {
+    /// then the exit itself.
+    pub fn exit_signals(&mut self, exit: &ProcessExit, readings: ExitReadings) -> Vec<v1::Signal> {
         let ktime_ns = exit.header.ktime_ns;
         let subject = self.subject(&exit.process, &exit.cgroups, ktime_ns);
         let signal = exit.wait_status & 0x7f;
         let mut signals = Vec::with_capacity(2);
         if signal != 0 && exit.origin.source != SignalSource::UNKNOWN {
             let mut fatal = self.fatal_signal(&exit.origin, ktime_ns);
-            fatal.set_sender_class(class(&fatal, &exit.origin, &subject, sender_program));
+            fatal.set_sender_class(class(
+                &fatal,
+                &exit.origin,
+                &subject,
+                readings.sender_program.as_deref(),
+            ));
             let body = Body::FatalSignal(fatal);
             signals.push(self.signal(exit.origin.ktime_ns, subject.clone(), body));
         }
@@ -64,7 +74,8 @@ impl Attributor {
             signal,
             core_dumped: exit.wait_status & 0x80 != 0,
             exec_chain: self.lives.take_chain(&exit.process),
-            ..v1::ProcessExit::default()
+            last_words: readings.before.calls,
+            last_words_dropped: readings.before.dropped,
         });
         signals.push(self.signal(ktime_ns, subject, body));
         signals
@@ -347,7 +358,10 @@ mod tests {
             (9, 0, 9, false),
             (0x8b, 0, 11, true),
         ] {
-            let signals = attributor().exit_signals(&exit(status, SignalSource::UNKNOWN), None);
+            let signals = attributor().exit_signals(
+                &exit(status, SignalSource::UNKNOWN),
+                ExitReadings::default(),
+            );
             assert_eq!(signals.len(), 1, "an unknown origin is not told");
             let body = exit_body(&signals[0]);
             assert_eq!(
@@ -376,7 +390,7 @@ mod tests {
             ),
         ];
         for (source, (expected, has_sender, address)) in cases {
-            let signals = attributor().exit_signals(&exit(11, source), None);
+            let signals = attributor().exit_signals(&exit(11, source), ExitReadings::default());
             let [fatal, exit] = signals.as_slice() else {
                 panic!("{signals:?}")
             };
@@ -397,7 +411,8 @@ mod tests {
 
     #[test]
     fn tells_no_origin_of_a_plain_exit() {
-        let signals = attributor().exit_signals(&exit(1 << 8, SignalSource::USER), None);
+        let signals =
+            attributor().exit_signals(&exit(1 << 8, SignalSource::USER), ExitReadings::default());
         assert_eq!(signals.len(), 1);
     }
 

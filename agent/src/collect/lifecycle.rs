@@ -3,15 +3,23 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use aya::Ebpf;
 use inquest_agent_abi::{CgroupRemoved, ProcessExec, ProcessExit, SignalSource};
 use inquest_proto::v1::{self, loss::Stage};
 
-use super::{procfs, rate_limit::RateLimit, recent_processes::RecentProcesses};
-use crate::{attribute::Attributor, decode, loss::Losses};
+use super::{
+    last_words::LastWords, procfs, rate_limit::RateLimit, recent_processes::RecentProcesses,
+    ring_buffer::OpenError,
+};
+use crate::{
+    attribute::{Attributor, ExitReadings},
+    decode,
+    loss::Losses,
+};
 
 /// What is remembered between two records of processes and cgroups.
-#[derive(Debug, Default)]
 pub(super) struct Lifecycle {
+    last_words: LastWords,
     exec_rate: RateLimit,
     exit_rate: RateLimit,
     removal_rate: RateLimit,
@@ -19,6 +27,17 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// Remembers nothing yet; takes the map of last words out of `ebpf`.
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, OpenError> {
+        Ok(Self {
+            last_words: LastWords::open(ebpf)?,
+            exec_rate: RateLimit::default(),
+            exit_rate: RateLimit::default(),
+            removal_rate: RateLimit::default(),
+            recent_exits: RecentProcesses::default(),
+        })
+    }
+
     /// Returns the start of the cgroup's program, which is always told, and the execution itself.
     pub(super) fn executed(
         &mut self,
@@ -43,7 +62,7 @@ impl Lifecycle {
         attributor: &mut Attributor,
     ) -> Vec<v1::Signal> {
         if self.recent_exits.is_new(&exit.process) {
-            attributor.exit_signals(exit, sender_program(exit).as_deref())
+            self.ended(exit, attributor)
         } else {
             Vec::new()
         }
@@ -60,11 +79,19 @@ impl Lifecycle {
         if !self.recent_exits.is_new(&exit.process) {
             Vec::new()
         } else if self.exit_rate.admit(cgroup, exit.header.ktime_ns) {
-            attributor.exit_signals(exit, sender_program(exit).as_deref())
+            self.ended(exit, attributor)
         } else {
             losses.add(Stage::RateLimit, "cgroup_exit_rate", 1);
             Vec::new()
         }
+    }
+
+    fn ended(&self, exit: &ProcessExit, attributor: &mut Attributor) -> Vec<v1::Signal> {
+        let readings = ExitReadings {
+            sender_program: sender_program(exit),
+            before: self.last_words.before(exit, attributor),
+        };
+        attributor.exit_signals(exit, readings)
     }
 
     /// Returns that a cgroup was removed; of those that are no container's or pod's, as many as one parent may cause.

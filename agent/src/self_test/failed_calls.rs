@@ -46,6 +46,45 @@ fn open_what_is_missing(_: &Actor) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Not a kind of signal, but a part of `process_exit` that needs a probe of its own.
+pub(super) const LAST_WORDS: Check = Check {
+    name: "last_words",
+    probe: Some("sys_exit"),
+    expects: "what an init tried in vain before it ended, in order",
+    place: Place {
+        init: true,
+        ..Place::CGROUP
+    },
+    act: try_in_vain_and_end,
+    is_told_by: |signal, deed| match &signal.body {
+        Some(Body::ProcessExit(exit)) => {
+            let words = exit.last_words.iter();
+            let told: Vec<_> = words
+                .filter(|call| call.path == MISSING || call.address.is_some())
+                .map(|call| {
+                    let address = call.address.as_ref();
+                    let address = address.map_or("", |address| address.address.as_str());
+                    [&call.syscall, &call.errno, &call.path, address]
+                })
+                .collect();
+            deed.is_subject(signal)
+                && told
+                    == [
+                        ["openat", "ENOENT", MISSING, ""],
+                        ["connect", "ENOENT", "", MISSING],
+                    ]
+        }
+        _ => false,
+    },
+};
+
+fn try_in_vain_and_end(_: &Actor) -> anyhow::Result<()> {
+    ensure!(fs::File::open(MISSING).is_err(), "{MISSING} is there");
+    let connected = std::os::unix::net::UnixStream::connect(MISSING);
+    ensure!(connected.is_err(), "{MISSING} answers");
+    Ok(())
+}
+
 pub(super) const EXEC: Check = Check {
     name: "exec_failure",
     probe: Some("sys_exit"),
