@@ -37,7 +37,7 @@ use watch::Watch;
 pub use report::{Outcome, Report, Verdict};
 
 /// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
-const CHECKS: [&Check; 13] = [
+const CHECKS: &[&Check] = &[
     &oom::CHECK,
     &exit::CHECK,
     &exec::CHECK,
@@ -88,7 +88,7 @@ impl Options {
         let is_asked = |check: &&Check| {
             self.only.is_empty() || self.only.iter().any(|name| name == check.name)
         };
-        CHECKS.into_iter().filter(is_asked)
+        CHECKS.iter().copied().filter(is_asked)
     }
 
     fn probes(&self) -> ProbeConfig {
@@ -101,7 +101,11 @@ impl Options {
 }
 
 fn check_names() -> clap::builder::PossibleValuesParser {
-    CHECKS.map(|check| check.name).into()
+    CHECKS
+        .iter()
+        .map(|check| check.name)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn parse_hook(name: &str) -> Result<Hook, String> {
