@@ -8,9 +8,10 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use inquest_agent_abi::{
-    BULK_RING_BYTES, Counted, DROPS as MAX_DROPS, DropCount, DropKey, KernelLayout, LOSS_COUNTERS,
-    Meters, SIGNAL_ORIGINS, SignalOrigin, ThreadWait, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
-    WATCHED_CGROUPS, WaitKey, WaitTotal, WatchedCgroup,
+    BULK_RING_BYTES, Counted, DAEMONS as MAX_DAEMONS, DROPS as MAX_DROPS, DropCount, DropKey,
+    KernelLayout, LOSS_COUNTERS, Meters, SIGNAL_ORIGINS, SignalOrigin, ThreadWait,
+    URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS, WaitKey, WaitTotal,
+    WatchedCgroup,
 };
 
 use crate::kernel_read::Address;
@@ -55,6 +56,10 @@ pub(crate) static ORIGINS: LruHashMap<u64, SignalOrigin> =
 /// once, so this only has to hold them while others, such as those of an ending pid namespace, come in.
 #[map]
 pub(crate) static OOM_VICTIMS: LruHashMap<u64, Address> = LruHashMap::with_max_entries(1024, 0);
+
+/// The node's daemons by process id, with nothing for each: the agent knows them by name.
+#[map]
+pub(crate) static DAEMONS: HashMap<u32, u32> = HashMap::with_max_entries(MAX_DAEMONS, 0);
 
 /// The cgroups whose threads are watched.
 #[map]

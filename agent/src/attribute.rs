@@ -26,6 +26,7 @@ use lru_map::LruMap;
 use netns::NetnsOwners;
 
 pub(crate) use cgroup_path::Place;
+pub(crate) use cgroup_path::owner;
 pub use failed_calls::{Failures, Window};
 pub use last_words::FailedBefore;
 pub use oom_scope::{OomEpisodes, OomScope};
@@ -158,7 +159,7 @@ impl Attributor {
 fn subject_of(cgroup: Option<v1::Cgroup>, process: v1::Process) -> v1::Subject {
     let owner = cgroup
         .as_ref()
-        .map(|cgroup| cgroup_path::owner(&cgroup.path))
+        .map(|cgroup| owner(&cgroup.path))
         .unwrap_or_default();
     v1::Subject {
         cgroup,

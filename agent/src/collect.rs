@@ -4,6 +4,7 @@
 pub mod cgroupfs;
 pub mod clock;
 mod counted;
+mod daemons;
 mod exec_failures;
 mod kernel_symbols;
 mod last_words;
@@ -48,6 +49,7 @@ use crate::{
 };
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
+use daemons::Daemons;
 use exec_failures::ExecFailures;
 use lifecycle::Lifecycle;
 use pace::Pace;
@@ -116,6 +118,7 @@ struct Rest {
     attributor: Attributor,
     cgroups: Arc<CgroupFs>,
     lifecycle: Lifecycle,
+    daemons: Daemons,
     exec_failures: ExecFailures,
     recent_kills: RecentProcesses,
     oom_episodes: OomEpisodes,
@@ -152,6 +155,7 @@ impl Collector {
         let mut ebpf = programs.lock().unwrap_or_else(PoisonError::into_inner);
         let cgroups = Arc::clone(&parts.cgroups);
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
+        let daemons = Daemons::find(&mut ebpf, cgroups.hierarchy())?;
         let sources = sources::open(&mut ebpf, kernel, parts);
         let governor = Governor::unlimited(&mut ebpf, probes)?;
         let rest = Rest {
@@ -160,6 +164,7 @@ impl Collector {
             attributor: Attributor::new(Arc::clone(&cgroups), Clock::measure(), ktime_now_ns()),
             cgroups,
             lifecycle: Lifecycle::open(&mut ebpf)?,
+            daemons,
             exec_failures: ExecFailures::default(),
             recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),
@@ -329,7 +334,9 @@ impl Rest {
                     let _emptied = self.drain_bulk(out);
                 }
                 self.learn_first(&exit.cgroups, out);
-                self.lifecycle.exited(&exit, &mut self.attributor)
+                let daemon = self.daemons.exited(&exit, &mut self.attributor);
+                let exit = self.lifecycle.exited(&exit, &mut self.attributor);
+                daemon.into_iter().chain(exit).collect()
             }
             other => self.bulk_signals(other),
         }
@@ -354,6 +361,7 @@ impl Rest {
                 let cgroup = self.attributor.identity(&exec.cgroups);
                 self.attributor
                     .learn_netns(exec.netns, cgroup, exec.header.ktime_ns);
+                self.daemons.executed(&exec, &mut self.attributor);
                 self.lifecycle
                     .executed(&exec, &mut self.attributor, &mut self.losses)
             }
@@ -363,8 +371,12 @@ impl Rest {
                 .into_iter()
                 .collect(),
             Record::ProcessExit(exit) => {
-                self.lifecycle
-                    .failed(&exit, &mut self.attributor, &mut self.losses)
+                // One that failed before the kernel side knew what it is.
+                let daemon = self.daemons.exited(&exit, &mut self.attributor);
+                let exit = self
+                    .lifecycle
+                    .failed(&exit, &mut self.attributor, &mut self.losses);
+                daemon.into_iter().chain(exit).collect()
             }
             Record::CgroupRemoved(removed) => self
                 .lifecycle

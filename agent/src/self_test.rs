@@ -4,6 +4,7 @@
 pub mod actor;
 mod cgroup;
 mod check;
+mod daemon_exit;
 mod drop;
 mod exec;
 mod exit;
@@ -48,6 +49,7 @@ const CHECKS: &[&Check] = &[
     &resources::CHECK,
     &drop::CHECK,
     &wait_profile::CHECK,
+    &daemon_exit::CHECK,
     &failed_calls::COUNTED,
     &failed_calls::LAST_WORDS,
     &failed_calls::EXEC,

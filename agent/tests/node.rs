@@ -1,19 +1,21 @@
-//! Trouble of the node that the kernel logs, by the running kernel. Skipped without root.
+//! Trouble of the node: what the kernel logs, and ends of its daemons, by the running kernel. Skipped without root.
 
 #[cfg(test)]
 #[path = "double/watch.rs"]
-#[expect(dead_code, reason = "cgroups are for other tests")]
+#[expect(dead_code, reason = "profiles are for other tests")]
 mod watch;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
     use std::process::Command;
 
     use inquest_proto::v1::NodeEvent;
+    use inquest_proto::v1::daemon_exit::Role;
     use inquest_proto::v1::node_event::Kind;
     use inquest_proto::v1::signal::Body;
 
-    use super::watch::Watch;
+    use super::watch::{ScratchCgroup, Watch};
 
     /// Has a file system of its own report an error, in a mount namespace of its own: ext4 has a file for that.
     const BREAK: &str = r#"
@@ -93,6 +95,40 @@ mod tests {
             assert!(event.text.contains(word), "{event:?}");
             assert_eq!(event.count, 1);
         }
+        watch.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_ends_without_a_fault_is_told_and_nothing_else_that_does() {
+        let Some(mut watch) = Watch::start(&["sched_process_exec", "sched_process_exit"]).await
+        else {
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let cgroup = ScratchCgroup::new("daemon");
+        // Long enough for a daemon; the other would be told first.
+        let [kubelet, _other] = [("kubelet", "11"), ("other", "1")].map(|(name, seconds)| {
+            let program = dir.path().join(name);
+            symlink("/bin/sleep", &program).unwrap();
+            cgroup.spawn(Command::new(program).arg(seconds))
+        });
+        let (pid, exit) = watch
+            .next(|signal| {
+                let subject = signal.subject.as_ref()?;
+                if subject.cgroup.as_ref()?.path != cgroup.path {
+                    return None;
+                }
+                let pid = subject.process.as_ref()?.pid;
+                match &signal.body {
+                    Some(Body::DaemonExit(exit)) => Some((pid, *exit)),
+                    Some(Body::ProcessExit(exit)) => panic!("{exit:?} of {pid}"),
+                    _ => None,
+                }
+            })
+            .await;
+        assert_eq!(pid, kubelet.pid());
+        assert_eq!(exit.role(), Role::Kubelet);
+        assert_eq!((exit.code, exit.signal), (0, 0));
         watch.stop().await;
     }
 }

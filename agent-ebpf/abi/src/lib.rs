@@ -35,7 +35,7 @@ pub use layout::{
     TracepointLayout, WaitLayout,
 };
 pub use limits::{
-    BULK_RING_BYTES, DROPS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM,
+    BULK_RING_BYTES, DAEMONS, DROPS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM,
     MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, SIGNAL_ORIGINS, URGENT_RING_BYTES,
     WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
 };
@@ -69,6 +69,8 @@ pub mod names {
     pub const UNCOUNTED: &str = "UNCOUNTED";
     /// Hash of `DropKey` to `DropCount`.
     pub const DROPS: &str = "DROPS";
+    /// Hash of the process ids of the node's daemons, with nothing for each.
+    pub const DAEMONS: &str = "DAEMONS";
     /// Hash of [`crate::WatchedCgroup`] by cgroup id.
     pub const WATCHED: &str = "WATCHED";
     /// LRU hash of [`crate::ThreadWait`] by thread id.

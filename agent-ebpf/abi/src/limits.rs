@@ -44,3 +44,6 @@ pub const WAIT_THREADS: u32 = 4096;
 pub const WAIT_TOTALS: u32 = 4096;
 /// Levels of a chain of cgroups with limits of tasks; as [`MAX_CGROUP_LEVELS`].
 pub const MAX_PIDS_LEVELS: usize = MAX_CGROUP_LEVELS;
+
+/// Daemons of the node whose ends are told even when they are clean: a shim for each pod, and a few others.
+pub const DAEMONS: u32 = 1024;

@@ -1,6 +1,6 @@
 //! Hook `sched:sched_process_exit`: the end of a process, told when its last thread goes. Kernel 5.10 and
-//! later. One comparison for each other thread, two reads for a clean exit, some 50 for the rest.
-//! Emits `ProcessExit`: urgent for a death by signal and for a container's init, bulk for other failures,
+//! later. One comparison for each other thread, a few reads and a look-up for a clean exit, some 50 reads for the rest.
+//! Emits `ProcessExit`: urgent for a death by signal, a container's init and a daemon of the node, bulk for other failures,
 //! nothing for a clean exit.
 
 use aya_ebpf::{
@@ -12,7 +12,7 @@ use inquest_agent_abi::{Lane, Meter, ProcessExit, RecordKind, SignalSource};
 use crate::{
     emit::emit,
     kernel_read::{Arguments, SIGNAL_MASK, TaskPtr, layout},
-    maps::{LAYOUT, ORIGINS, origin_key},
+    maps::{DAEMONS, LAYOUT, ORIGINS, origin_key},
     meter::metered,
 };
 
@@ -64,11 +64,11 @@ fn try_exit(arguments: Arguments) -> u32 {
 #[inline(always)]
 fn record(task: TaskPtr) -> u32 {
     let status = task.wait_status();
-    let init = task.is_container_init();
-    if status == 0 && !init {
+    let awaited = task.is_container_init() || DAEMONS.get_ptr(&task.pid()).is_some();
+    if status == 0 && !awaited {
         return status;
     }
-    if status & SIGNAL_MASK != 0 || init {
+    if status & SIGNAL_MASK != 0 || awaited {
         record_in(Lane::Urgent, task, status);
     } else {
         record_in(Lane::Bulk, task, status);

@@ -55,13 +55,15 @@ impl Lifecycle {
         signals
     }
 
-    /// Returns what came of an end on the urgent lane.
+    /// Returns what came of an end on the urgent lane: nothing of a clean one of another than a container's init, which is
+    /// there for whoever knows the process.
     pub(super) fn exited(
         &mut self,
         exit: &ProcessExit,
         attributor: &mut Attributor,
     ) -> Vec<v1::Signal> {
-        if self.recent_exits.is_new(&exit.process) {
+        let is_failure = exit.wait_status != 0 || exit.process.container_init == 1;
+        if is_failure && self.recent_exits.is_new(&exit.process) {
             self.ended(exit, attributor)
         } else {
             Vec::new()

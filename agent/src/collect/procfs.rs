@@ -75,6 +75,11 @@ pub fn program(pid: u32, name: &str) -> Option<String> {
     if comm(pid)? != name {
         return None;
     }
+    program_file(pid)
+}
+
+/// Returns the name of the file that process `pid` runs, `None` for a kernel thread or one that has ended.
+pub fn program_file(pid: u32) -> Option<String> {
     let file = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     let file = file.file_name()?.to_string_lossy();
     // An upgrade replaces the file of a daemon that runs on.

@@ -62,14 +62,14 @@ impl Sum {
     }
 
     fn share(&self, state: State, all_ns: u64) -> v1::WaitShare {
-        let syscall = most(&self.by_syscall).map_or("", |number| syscall_name(*number));
+        let syscall = most(&self.by_syscall).map(|number| syscall_name(*number));
         v1::WaitShare {
             state: state.into(),
             share: self.total_ns as f64 / all_ns as f64,
             longest_ns: self.longest_ns,
             peer: most(&self.by_peer).and_then(|peer| socket_address(*peer)),
             thread: most(&self.by_thread).map(|(tid, pid)| thread(*tid, *pid)),
-            syscall: syscall.to_owned(),
+            syscall: syscall.unwrap_or_default(),
             threads: self.open_threads,
         }
     }
