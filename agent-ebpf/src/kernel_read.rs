@@ -21,7 +21,7 @@ pub(crate) use file::device_of_open_file;
 pub(crate) use packet::PacketPtr;
 pub(crate) use pids::describe_pids_levels;
 pub(crate) use registers::SyscallPtr;
-pub(crate) use socket::{NetnsPtr, SocketPtr};
+pub(crate) use socket::{NetnsPtr, SocketPtr, tcp_state};
 pub(crate) use task::{SIGNAL_MASK, TaskPtr};
 pub(crate) use typed::{Fields, Typed, current_identity, is_compat_call};
 

@@ -25,6 +25,7 @@ mod emit;
 mod kernel_read;
 mod maps;
 mod meter;
+mod owner;
 mod probes;
 
 #[cfg(not(test))]

@@ -9,7 +9,9 @@ use aya_ebpf::{
 };
 use inquest_agent_abi::{
     BULK_RING_BYTES, Counted, DAEMONS as MAX_DAEMONS, DROPS as MAX_DROPS, DropCount, DropKey,
-    KernelLayout, LOSS_COUNTERS, Meters, SIGNAL_ORIGINS, SignalOrigin, ThreadWait,
+    FLOWS as MAX_FLOWS, FlowCounts, FlowKey, KernelLayout, LISTENERS as MAX_LISTENERS,
+    LOSS_COUNTERS, ListenerKey, Meters, OTHER_FLOWS as MAX_OTHER_FLOWS, OtherFlowsKey,
+    SIGNAL_ORIGINS, SOCKET_OWNERS as MAX_SOCKET_OWNERS, SignalOrigin, SocketOwner, ThreadWait,
     URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS, WaitKey, WaitTotal,
     WatchedCgroup,
 };
@@ -46,6 +48,24 @@ pub(crate) static DROPS: HashMap<DropKey, DropCount> = HashMap::with_max_entries
 /// How often each probe ran and what that took.
 #[map]
 pub(crate) static METERS: PerCpuArray<Meters> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub(crate) static FLOWS: HashMap<FlowKey, FlowCounts> = HashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// Connections to peers that [`FLOWS`] has no room for.
+#[map]
+pub(crate) static OTHER_FLOWS: HashMap<OtherFlowsKey, u64> =
+    HashMap::with_max_entries(MAX_OTHER_FLOWS, 0);
+
+/// Who made a socket connect or listen, by its address.
+#[map]
+pub(crate) static SOCKET_OWNERS: LruHashMap<Address, SocketOwner> =
+    LruHashMap::with_max_entries(MAX_SOCKET_OWNERS, 0);
+
+/// Who listens where.
+#[map]
+pub(crate) static LISTENERS: LruHashMap<ListenerKey, SocketOwner> =
+    LruHashMap::with_max_entries(MAX_LISTENERS, 0);
 
 /// Where the last signal of each number to each process came from, by [`origin_key`].
 #[map]

@@ -9,6 +9,7 @@ mod oom;
 mod removal;
 mod signal;
 mod syscall;
+mod tcp;
 mod wait;
 
 const SIGKILL: u32 = 9;

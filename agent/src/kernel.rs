@@ -4,6 +4,7 @@
 mod btf;
 mod drop_reasons;
 mod offsets;
+mod reset_reasons;
 mod tracefs;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::probes::Family;
 
 pub use btf::ResolveError;
 pub use drop_reasons::DropReasons;
+pub use reset_reasons::ResetReasons;
 
 /// Where the kernel publishes its own type information.
 const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -25,6 +27,8 @@ pub struct Kernel {
     pub layout: KernelLayout,
     /// The names of its reasons to drop a packet.
     pub drop_reasons: DropReasons,
+    /// The names of its reasons to reset a connection.
+    pub reset_reasons: ResetReasons,
     /// Fields that this kernel does not have.
     pub missing: Vec<MissingField>,
     /// Why there is no type information at all.
@@ -87,6 +91,7 @@ impl Kernel {
         Self {
             layout,
             drop_reasons,
+            reset_reasons: ResetReasons::from_btf(btf),
             missing,
             without_btf: None,
             without_tracefs: None,
@@ -97,6 +102,7 @@ impl Kernel {
         Self {
             layout: KernelLayout::UNKNOWN,
             drop_reasons: DropReasons::default(),
+            reset_reasons: ResetReasons::default(),
             missing: Vec::new(),
             without_btf: Some(format!(
                 "{} (needs CONFIG_DEBUG_INFO_BTF)",
@@ -149,6 +155,7 @@ mod tests {
         let kernel = Kernel {
             layout: KernelLayout::UNKNOWN,
             drop_reasons: DropReasons::default(),
+            reset_reasons: ResetReasons::default(),
             missing: vec![MissingField {
                 path: "signal_struct.live",
                 required_by: &[Family::Exit],

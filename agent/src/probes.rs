@@ -13,6 +13,7 @@ mod set;
 mod signal;
 mod switch;
 mod syscall;
+mod tcp;
 mod thread_walk;
 
 use std::{
@@ -56,6 +57,14 @@ pub enum Family {
     Removal,
     /// Dropped packets.
     Drop,
+    /// Steps of TCP connections.
+    TcpState,
+    /// Segments of TCP that are sent again.
+    TcpRetransmit,
+    /// Resets sent.
+    TcpResetSent,
+    /// Resets received.
+    TcpResetReceived,
     /// Threads that leave and enter a CPU.
     SchedSwitch,
     /// Threads that can run again.
@@ -66,7 +75,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -74,6 +83,10 @@ impl Family {
         Self::Cgroup,
         Self::Removal,
         Self::Drop,
+        Self::TcpState,
+        Self::TcpRetransmit,
+        Self::TcpResetSent,
+        Self::TcpResetReceived,
         Self::SchedSwitch,
         Self::SchedWakeup,
         Self::Syscall,
@@ -98,6 +111,10 @@ impl Family {
             Self::Cgroup => &cgroup::PROBE,
             Self::Removal => &removal::PROBE,
             Self::Drop => &drop::PROBE,
+            Self::TcpState => &tcp::STATE,
+            Self::TcpRetransmit => &tcp::RETRANSMIT,
+            Self::TcpResetSent => &tcp::RESET_SENT,
+            Self::TcpResetReceived => &tcp::RESET_RECEIVED,
             Self::SchedSwitch => &sched::SWITCH,
             Self::SchedWakeup => &sched::WAKEUP,
             Self::Syscall => &syscall::PROBE,

@@ -16,6 +16,7 @@ mod resources;
 mod scene;
 mod scratch;
 mod signal;
+mod tcp;
 mod wait_profile;
 mod watch;
 
@@ -48,6 +49,10 @@ const CHECKS: &[&Check] = &[
     &cgroup::REMOVAL,
     &resources::CHECK,
     &drop::CHECK,
+    &tcp::REFUSED,
+    &tcp::UNANSWERED,
+    &tcp::RESET_SENT,
+    &tcp::RESET_RECEIVED,
     &wait_profile::CHECK,
     &daemon_exit::CHECK,
     &failed_calls::COUNTED,

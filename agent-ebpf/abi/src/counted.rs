@@ -20,9 +20,13 @@ pub enum Counted {
     Failures = 1,
     /// `RefusedForksKey` to `RefusedForks`.
     RefusedForks = 2,
+    /// `FlowKey` to `FlowCounts`.
+    Flows = 3,
+    /// `OtherFlowsKey` to a number of connections.
+    OtherFlows = 4,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 5;
 }

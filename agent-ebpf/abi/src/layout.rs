@@ -46,7 +46,7 @@ mod net;
 mod syscall;
 mod wait;
 
-pub use net::{DropLayout, PacketLayout, SocketLayout};
+pub use net::{DropLayout, PacketLayout, SocketLayout, TcpLayout};
 pub use syscall::{FileLayout, PidsLayout, SyscallLayout};
 pub use wait::WaitLayout;
 
@@ -80,6 +80,8 @@ pub struct KernelLayout {
     pub file: FileLayout,
     /// `struct pids_cgroup`.
     pub pids: PidsLayout,
+    /// Tracepoints of TCP.
+    pub tcp: TcpLayout,
     /// Fields of the records that plain tracepoints are given.
     pub tracepoint: TracepointLayout,
     /// Size of an element of `pid.numbers`, in bytes.
@@ -208,6 +210,14 @@ offsets! {
         sched_wakeup_pid,
         sys_exit_id,
         sys_exit_ret,
+        inet_sock_set_state_socket,
+        inet_sock_set_state_old,
+        inet_sock_set_state_new,
+        tcp_retransmit_skb_socket,
+        tcp_send_reset_socket,
+        tcp_send_reset_packet,
+        tcp_send_reset_reason,
+        tcp_receive_reset_socket,
     }
 }
 
@@ -227,6 +237,7 @@ impl KernelLayout {
         syscall: SyscallLayout::ABSENT,
         file: FileLayout::ABSENT,
         pids: PidsLayout::ABSENT,
+        tcp: TcpLayout::UNKNOWN,
         tracepoint: TracepointLayout::ABSENT,
         pid_number_size: 0,
         mark_victim_has_task: 0,

@@ -21,6 +21,7 @@ mod oom;
 mod process;
 mod signal;
 mod syscall;
+mod tcp;
 mod wait;
 
 pub use cgroup::{CgroupCreated, CgroupRemoved};
@@ -31,13 +32,13 @@ pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
 pub use layout::{
     CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, Offset, PacketLayout,
-    PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout, TaskLayout,
+    PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout, TaskLayout, TcpLayout,
     TracepointLayout, WaitLayout,
 };
 pub use limits::{
-    BULK_RING_BYTES, DAEMONS, DROPS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM,
-    MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, SIGNAL_ORIGINS, URGENT_RING_BYTES,
-    WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
+    BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, LISTENERS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME,
+    MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, OTHER_FLOWS,
+    SIGNAL_ORIGINS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
 };
 pub use loss::{LOSS_COUNTERS, Lane, loss_index};
 pub use meter::{MAX_METERS, Meter, MeterReading, Meters, TIMED_RUN_OF};
@@ -49,6 +50,7 @@ pub use syscall::{
     LastWords, MAX_ARGUMENT, MAX_CALLS, MAX_ERRNO, MAX_LAST_WORDS, PidsLevel, REFUSED_FORKS,
     RefusedForks, RefusedForksKey, SyscallPolicy, UNKNOWN_CALL,
 };
+pub use tcp::{FlowCounts, FlowKey, ListenerKey, OtherFlowsKey, SocketOwner};
 pub use wait::{
     SuspectThread, ThreadWait, WaitKey, WaitKind, WaitPeer, WaitReason, WaitTotal, WatchedCgroup,
 };
@@ -87,6 +89,10 @@ pub mod names {
     pub const LAST_WORDS: &str = "LAST_WORDS";
     /// Per-CPU array of one [`crate::Meters`].
     pub const METERS: &str = "METERS";
+    /// Hash of `FlowKey` to `FlowCounts`.
+    pub const FLOWS: &str = "FLOWS";
+    /// Hash of `OtherFlowsKey` to `u64`.
+    pub const OTHER_FLOWS: &str = "OTHER_FLOWS";
 }
 
 /// Implements `aya::Pod` for types that the module above promises to be plain.
@@ -107,12 +113,15 @@ pod!(
     ExecFailed,
     FailedCall,
     FailureKey,
+    FlowCounts,
+    FlowKey,
     KernelLayout,
     LastWords,
     MemoryCgroup,
     Meters,
     OomKill,
     PidsLevel,
+    OtherFlowsKey,
     Process,
     ProcessExec,
     ProcessExit,

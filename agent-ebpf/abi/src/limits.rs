@@ -23,6 +23,20 @@ pub const MAX_INTERFACE_NAME: usize = 16;
 /// each the map takes 1.3 MB.
 pub const DROPS: u32 = 8192;
 
+/// Owners and peers counted apart in a second: beyond what a node talks to, except when a program scans. With 260 bytes
+/// each the map takes 2.1 MB.
+pub const FLOWS: u32 = 8192;
+
+/// Owners whose further peers are counted together: more than a node runs containers.
+pub const OTHER_FLOWS: u32 = 1024;
+
+/// Sockets whose owner is remembered, each from its connect to its end; the least recently used is forgotten first. With
+/// 120 bytes each the map takes 2 MB.
+pub const SOCKET_OWNERS: u32 = 16_384;
+
+/// Ports that somebody listens at, over all network namespaces.
+pub const LISTENERS: u32 = 4096;
+
 /// Processes and signals whose origin is remembered; the least recently used is forgotten first. A
 /// fatal signal is asked for within milliseconds, so this only has to cover that time on a busy node.
 pub const SIGNAL_ORIGINS: u32 = 4096;

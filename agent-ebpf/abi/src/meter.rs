@@ -27,6 +27,14 @@ impl Meter {
     pub const SCHED_WAKEUP: Self = Self(8);
     /// `sys_exit`
     pub const SYS_EXIT: Self = Self(9);
+    /// `inet_sock_set_state`
+    pub const INET_SOCK_SET_STATE: Self = Self(20);
+    /// `tcp_retransmit_skb`
+    pub const TCP_RETRANSMIT_SKB: Self = Self(21);
+    /// `tcp_send_reset`
+    pub const TCP_SEND_RESET: Self = Self(22);
+    /// `tcp_receive_reset`
+    pub const TCP_RECEIVE_RESET: Self = Self(23);
 
     /// Returns its place in [`Meters`].
     pub const fn index(self) -> usize {

@@ -2,7 +2,7 @@
 
 use inquest_agent_abi::MAX_INTERFACE_NAME;
 
-use super::{Address, NetnsPtr, SocketPtr, read, read_at};
+use super::{Address, NetnsPtr, SocketPtr, read, read_at, socket::widened};
 use crate::maps::LAYOUT;
 
 /// `ETH_P_IP` and `ETH_P_IPV6`, as a little-endian CPU reads them from the network.
@@ -43,9 +43,25 @@ impl PacketPtr {
         DevicePtr(read(self.0, &LAYOUT.packet.device))
     }
 
+    /// Returns the inode of its network namespace, 0 when it is not known: that of `socket`, its own or its receiver's,
+    /// else the device's. A packet on its way out may have no device yet; one in a queue of a socket may hold something
+    /// else in the device's place, but it has a socket.
+    #[inline(always)]
+    pub(crate) fn netns(self, socket: SocketPtr) -> u32 {
+        let of_socket = socket.netns().inode();
+        if of_socket != 0 {
+            return of_socket;
+        }
+        let of_device = self.device().netns().inode();
+        if of_device != 0 {
+            return of_device;
+        }
+        self.route_device().netns().inode()
+    }
+
     /// Returns the device that its route leads through.
     #[inline(always)]
-    pub(crate) fn route_device(self) -> DevicePtr {
+    fn route_device(self) -> DevicePtr {
         let route: Address = read(self.0, &LAYOUT.packet.route);
         DevicePtr(read(route & !1, &LAYOUT.packet.route_device))
     }
@@ -136,10 +152,7 @@ impl IpHeader {
         if self.v6 {
             return read_at(at);
         }
-        let short: [u8; 4] = read_at(at);
-        let mut address = [0; 16];
-        [address[0], address[1], address[2], address[3]] = short;
-        address
+        widened(read_at(at))
     }
 }
 

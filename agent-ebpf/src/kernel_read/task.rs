@@ -100,6 +100,12 @@ impl TaskPtr {
         }
     }
 
+    /// Returns the name of its process.
+    #[inline(always)]
+    pub(crate) fn comm(self) -> [u8; MAX_COMM] {
+        read(self.leader(), &LAYOUT.task.comm)
+    }
+
     /// Returns its network namespace, none when it is ending.
     #[inline(always)]
     pub(crate) fn netns(self) -> NetnsPtr {

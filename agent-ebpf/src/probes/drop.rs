@@ -13,6 +13,7 @@ use crate::{
     kernel_read::{Arguments, PacketPtr, SocketPtr, TracepointFields, layout},
     maps::{DROPS, LAYOUT},
     meter::metered,
+    owner,
 };
 
 const METER: Meter = Meter::KFREE_SKB;
@@ -110,11 +111,11 @@ fn count_drop(drop: &Drop) {
     };
     let device = drop.packet.device();
     let mut key = DropKey {
-        cgroup: socket.owner(),
+        cgroup: owner::cgroup(socket),
         location: drop.location,
         source: [0; 16],
         destination: [0; 16],
-        netns: netns(drop.packet, socket),
+        netns: drop.packet.netns(socket),
         reason: drop.reason,
         interface: device.index(),
         destination_port: 0,
@@ -148,19 +149,4 @@ fn count_drop(drop: &Drop) {
         count::add(&raw mut (*counted).packets, 1);
         count::add(&raw mut (*counted).bytes, u64::from(drop.packet.len()));
     }
-}
-
-/// The socket's, else the device's: a packet on its way out may have no device yet. One in a queue of a socket may hold
-/// something else in the device's place, but it has a socket.
-#[inline(always)]
-fn netns(packet: PacketPtr, socket: SocketPtr) -> u32 {
-    let of_socket = socket.netns().inode();
-    if of_socket != 0 {
-        return of_socket;
-    }
-    let of_device = packet.device().netns().inode();
-    if of_device != 0 {
-        return of_device;
-    }
-    packet.route_device().netns().inode()
 }

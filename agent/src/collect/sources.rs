@@ -87,7 +87,7 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
             return sources;
         }
     };
-    let network = Network::open(ebpf, generations.clone(), kernel.drop_reasons.clone());
+    let network = Network::open(ebpf, generations.clone(), kernel);
     sources.add("the network is not counted", network);
     let failed_calls = FailedCalls::open(ebpf, generations);
     sources.add("failed calls are not counted", failed_calls);

@@ -14,7 +14,9 @@ use super::{
     MissingField,
     btf::{KernelBtf, ResolveError},
 };
-use crate::probes::Family::{self, Exec, Exit, Oom, SchedSwitch, SchedWakeup, Signal, Syscall};
+use crate::probes::Family::{
+    self, Exec, Exit, Oom, SchedSwitch, SchedWakeup, Signal, Syscall, TcpState,
+};
 
 /// Where kernels keep what a field of the layout points to.
 struct Row {
@@ -39,7 +41,16 @@ const fn row(
 
 const ALL: &[Family] = &Family::ALL;
 /// Those that tell about tasks.
-const TASKS: &[Family] = &[Oom, Exit, Exec, Signal, SchedSwitch, SchedWakeup, Syscall];
+const TASKS: &[Family] = &[
+    Oom,
+    Exit,
+    Exec,
+    Signal,
+    SchedSwitch,
+    SchedWakeup,
+    Syscall,
+    TcpState,
+];
 const OPTIONAL: &[Family] = &[];
 
 /// One table for each part of the layout.
@@ -79,6 +90,7 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
     layout.switch_has_state = u32::from(matches!(told("sched_switch", 3), Ok(Some(false))));
     let lent = btf.has_constant("BPF_FUNC_get_current_task_btf");
     layout.has_current_task_btf = u32::from(lent);
+    layout.tcp.reset_has_reason = u32::from(matches!(told("tcp_send_reset", 2), Ok(Some(_))));
     missing
 }
 

@@ -54,6 +54,16 @@ impl Tracefs {
         layout.kfree_skb_packet = field(&drop, "skbaddr");
         layout.kfree_skb_location = field(&drop, "location");
         layout.kfree_skb_reason = field(&drop, "reason");
+        let state = formats("sock/inet_sock_set_state");
+        layout.inet_sock_set_state_socket = field(&state, "skaddr");
+        layout.inet_sock_set_state_old = field(&state, "oldstate");
+        layout.inet_sock_set_state_new = field(&state, "newstate");
+        layout.tcp_retransmit_skb_socket = field(&formats("tcp/tcp_retransmit_skb"), "skaddr");
+        let reset = formats("tcp/tcp_send_reset");
+        layout.tcp_send_reset_socket = field(&reset, "skaddr");
+        layout.tcp_send_reset_packet = field(&reset, "skbaddr");
+        layout.tcp_send_reset_reason = field(&reset, "reason");
+        layout.tcp_receive_reset_socket = field(&formats("tcp/tcp_receive_reset"), "skaddr");
         let switch = formats("sched/sched_switch");
         layout.sched_switch_prev_state = field(&switch, "prev_state");
         layout.sched_switch_next_pid = field(&switch, "next_pid");

@@ -189,7 +189,10 @@ mod tests {
     use inquest_agent_abi::{KernelLayout, Offset};
 
     use super::*;
-    use crate::{kernel::DropReasons, probes::Family};
+    use crate::{
+        kernel::{DropReasons, ResetReasons},
+        probes::Family,
+    };
 
     #[test]
     fn takes_the_verdict_from_a_verifier_log() {
@@ -206,6 +209,7 @@ mod tests {
         let kernel = Kernel {
             layout,
             drop_reasons: DropReasons::default(),
+            reset_reasons: ResetReasons::default(),
             missing: Vec::new(),
             without_btf: Some("no type information".to_owned()),
             without_tracefs: None,

@@ -41,9 +41,50 @@ offsets! {
         netns,
         /// `sock_common.skc_state`
         state,
+        /// `sock_common.skc_family`
+        family,
+        /// `inet_sock.inet_sport`, in network order; stays when the connection has ended
+        local_port,
+        /// `sock_common.skc_dport`, in network order
+        peer_port,
+        /// `sock_common.skc_rcv_saddr`
+        local_ipv4,
+        /// `sock_common.skc_daddr`
+        peer_ipv4,
+        /// `sock_common.skc_v6_rcv_saddr`
+        local_ipv6,
+        /// `sock_common.skc_v6_daddr`
+        peer_ipv6,
+        /// `sock.sk_protocol`
+        protocol,
+        /// `sock.sk_err`
+        error,
+        /// `tcp_sock.srtt_us`, in eighths of a microsecond
+        srtt,
+        /// `tcp_sock.bytes_sent`, those sent again included
+        bytes_sent,
+        /// `tcp_sock.bytes_retrans`
+        bytes_sent_again,
+        /// `tcp_sock.bytes_received`
+        bytes_received,
         /// `sock.sk_cgrp_data`, of which the pointer to the v2 cgroup comes first
         cgroup,
     }
+}
+
+/// What the programs must know of the tracepoints of TCP.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TcpLayout {
+    /// 1 when `tcp_send_reset` is given a reason as its third argument: since 6.10.
+    pub reset_has_reason: u32,
+}
+
+impl TcpLayout {
+    /// Of a kernel of which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        reset_has_reason: 0,
+    };
 }
 
 /// What the programs must know of `enum skb_drop_reason` and of the tracepoint that carries it.

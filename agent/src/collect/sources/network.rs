@@ -3,6 +3,8 @@
 
 mod address;
 mod drops;
+mod errno;
+mod flows;
 
 use std::time::Duration;
 
@@ -14,18 +16,27 @@ use tracing::debug;
 use crate::{
     attribute::Attributor,
     collect::{clock::ktime_now_ns, counted::Generations, ring_buffer::OpenError, source::Source},
-    kernel::DropReasons,
+    kernel::Kernel,
     loss::Losses,
 };
 use drops::Drops;
+use flows::Flows;
 
 /// Time between two readings, and so the length of a window.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// All of it; one source, since the maps share their generations.
+/// As what each map's lack of room is told.
+const UNCOUNTED: [(Counted, &str); 3] = [
+    (Counted::Drops, "drop_map"),
+    (Counted::Flows, "flow_map"),
+    (Counted::OtherFlows, "flow_map"),
+];
+
+/// All of it, read at once.
 pub(crate) struct Network {
     generations: Generations,
     drops: Drops,
+    flows: Flows,
     /// When the window began.
     start_ktime_ns: u64,
 }
@@ -38,22 +49,23 @@ struct Window {
 }
 
 impl Network {
-    /// Takes the maps out of `ebpf`.
+    /// Takes the maps out of `ebpf`, whose programs read `kernel`.
     pub(crate) fn open(
         ebpf: &mut Ebpf,
         generations: Generations,
-        reasons: DropReasons,
+        kernel: &Kernel,
     ) -> Result<Self, OpenError> {
         Ok(Self {
             generations,
-            drops: Drops::open(ebpf, reasons)?,
+            drops: Drops::open(ebpf, kernel.drop_reasons.clone())?,
+            flows: Flows::open(ebpf, kernel.reset_reasons.clone())?,
             start_ktime_ns: ktime_now_ns(),
         })
     }
 
     /// Adds what found no room in a map to `losses`.
     fn count_uncounted(&mut self, losses: &mut Losses) {
-        for (which, reason) in [(Counted::Drops, "drop_map")] {
+        for (which, reason) in UNCOUNTED {
             match self.generations.uncounted_since(which) {
                 Ok(count) => losses.add(Stage::RingBuffer, reason, count),
                 Err(error) => debug!(%error, reason, "failed to read what was not counted"),
@@ -73,8 +85,10 @@ impl Source for Network {
             end_ktime_ns: ktime_now_ns(),
         };
         self.start_ktime_ns = window.end_ktime_ns;
-        let signals = self.drops.read(&mut self.generations, window, attributor);
+        let generations = &mut self.generations;
+        let drops = self.drops.read(generations, window, attributor);
+        let flows = self.flows.read(generations, window, attributor);
         self.count_uncounted(losses);
-        signals
+        [drops, flows].concat()
     }
 }

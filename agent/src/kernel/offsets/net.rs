@@ -1,21 +1,34 @@
 //! Packets, sockets, devices and network namespaces. Must not read anything itself.
 
 use super::{OPTIONAL, Row, row};
-use crate::probes::Family::Drop;
+use crate::probes::Family::{self, Drop, TcpResetReceived, TcpResetSent, TcpRetransmit, TcpState};
+
+/// Those that read a packet's headers.
+const PACKETS: &[Family] = &[Drop];
+/// Those that tell a connection's ends.
+const CONNECTIONS: &[Family] = &[TcpState, TcpRetransmit, TcpResetSent, TcpResetReceived];
+/// Those that tell the network namespace.
+const NAMESPACES: &[Family] = &[
+    Drop,
+    TcpState,
+    TcpRetransmit,
+    TcpResetSent,
+    TcpResetReceived,
+];
 
 pub(super) const TABLE: &[Row] = &[
     row(|l| &mut l.task.nsproxy, &["task_struct.nsproxy"], OPTIONAL),
     row(|l| &mut l.packet.task_netns, &["nsproxy.net_ns"], OPTIONAL),
-    row(|l| &mut l.packet.device, &["sk_buff.dev"], &[Drop]),
-    row(|l| &mut l.packet.socket, &["sk_buff.sk"], &[Drop]),
-    row(|l| &mut l.packet.len, &["sk_buff.len"], &[Drop]),
-    row(|l| &mut l.packet.protocol, &["sk_buff.protocol"], &[Drop]),
+    row(|l| &mut l.packet.device, &["sk_buff.dev"], PACKETS),
+    row(|l| &mut l.packet.socket, &["sk_buff.sk"], PACKETS),
+    row(|l| &mut l.packet.len, &["sk_buff.len"], PACKETS),
+    row(|l| &mut l.packet.protocol, &["sk_buff.protocol"], PACKETS),
     row(
         |l| &mut l.packet.network_header,
         &["sk_buff.network_header"],
-        &[Drop],
+        PACKETS,
     ),
-    row(|l| &mut l.packet.head, &["sk_buff.head"], &[Drop]),
+    row(|l| &mut l.packet.head, &["sk_buff.head"], PACKETS),
     row(|l| &mut l.packet.route, &["sk_buff._skb_refdst"], OPTIONAL),
     row(
         |l| &mut l.packet.route_device,
@@ -26,7 +39,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.packet.device_netns,
         &["net_device.nd_net.net"],
-        &[Drop],
+        PACKETS,
     ),
     row(
         |l| &mut l.packet.device_index,
@@ -38,15 +51,73 @@ pub(super) const TABLE: &[Row] = &[
         &["net_device.name"],
         OPTIONAL,
     ),
-    row(|l| &mut l.packet.netns_inode, &["net.ns.inum"], &[Drop]),
+    row(|l| &mut l.packet.netns_inode, &["net.ns.inum"], NAMESPACES),
     row(
         |l| &mut l.socket.netns,
         &["sock_common.skc_net.net"],
-        &[Drop],
+        NAMESPACES,
     ),
     row(
         |l| &mut l.socket.state,
         &["sock_common.skc_state"],
+        CONNECTIONS,
+    ),
+    row(
+        |l| &mut l.socket.family,
+        &["sock_common.skc_family"],
+        CONNECTIONS,
+    ),
+    row(
+        |l| &mut l.socket.local_port,
+        &["inet_sock.inet_sport"],
+        CONNECTIONS,
+    ),
+    row(
+        |l| &mut l.socket.peer_port,
+        &["sock_common.skc_dport"],
+        CONNECTIONS,
+    ),
+    row(
+        |l| &mut l.socket.local_ipv4,
+        &["sock_common.skc_rcv_saddr"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.socket.peer_ipv4,
+        &["sock_common.skc_daddr"],
+        CONNECTIONS,
+    ),
+    // Neither is there on a kernel without IPv6.
+    row(
+        |l| &mut l.socket.local_ipv6,
+        &["sock_common.skc_v6_rcv_saddr"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.socket.peer_ipv6,
+        &["sock_common.skc_v6_daddr"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.socket.protocol,
+        &["sock.sk_protocol"],
+        &[TcpState],
+    ),
+    row(|l| &mut l.socket.error, &["sock.sk_err"], &[TcpState]),
+    row(|l| &mut l.socket.srtt, &["tcp_sock.srtt_us"], OPTIONAL),
+    row(
+        |l| &mut l.socket.bytes_sent,
+        &["tcp_sock.bytes_sent"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.socket.bytes_sent_again,
+        &["tcp_sock.bytes_retrans"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.socket.bytes_received,
+        &["tcp_sock.bytes_received"],
         OPTIONAL,
     ),
     row(|l| &mut l.socket.cgroup, &["sock.sk_cgrp_data"], OPTIONAL),
