@@ -129,10 +129,11 @@ impl TaskPtr {
         read(self.0, &LAYOUT.wait.state)
     }
 
-    /// Returns whether it runs right now.
+    /// Returns whether it runs right now. An `int` until 7.x made it a byte with others behind it; the first byte
+    /// tells on all of them.
     #[inline(always)]
     pub(crate) fn is_on_cpu(self) -> bool {
-        read::<u32>(self.0, &LAYOUT.wait.on_cpu) != 0
+        read::<u8>(self.0, &LAYOUT.wait.on_cpu) != 0
     }
 
     /// Returns where its kernel stack begins.
