@@ -66,6 +66,17 @@ const CHECKS: &[&Check] = &[
 const PROVEN_WITH: [(&str, &str); 2] =
     [("sched_switch", "task_iter"), ("sched_wakeup", "task_iter")];
 
+/// Checks whose signal a hook does not tell, by its nature, though the probe is attached by it; and why.
+const BLIND: [(&str, Hook, &str); 2] = [
+    (failed_calls::EXEC.name, Hook::Tracepoint, WITHOUT_ARGUMENTS),
+    (
+        failed_calls::LAST_WORDS.name,
+        Hook::Tracepoint,
+        WITHOUT_ARGUMENTS,
+    ),
+];
+const WITHOUT_ARGUMENTS: &str = "a plain tracepoint does not tell what a call was given";
+
 /// What to test, and how to tell.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -181,9 +192,16 @@ fn obstacle(check: &Check, status: Option<&ProbeStatus>) -> Option<String> {
         return Some(format!("this agent has no probe `{name}`"));
     };
     match status.state() {
-        State::Attached | State::OnDemand => None,
+        State::Attached | State::OnDemand => blind_spot(check, &status.hook),
         _ => Some(format!("probe `{name}` is not attached: {}", status.detail)),
     }
+}
+
+/// Why the hook of a check's probe does not tell its signal.
+fn blind_spot(check: &Check, hook: &str) -> Option<String> {
+    let is_it =
+        |(name, blind, _): &&(&str, Hook, &str)| *name == check.name && blind.name() == hook;
+    BLIND.iter().find(is_it).map(|(.., why)| (*why).to_owned())
 }
 
 /// Makes one check in a place of its own.
@@ -283,6 +301,9 @@ mod tests {
         assert!(why.contains("operation not permitted"), "{why}");
         status.set_state(State::Attached);
         assert_eq!(obstacle(&oom::CHECK, Some(&status)), None);
+        Hook::Tracepoint.name().clone_into(&mut status.hook);
+        assert!(obstacle(&failed_calls::EXEC, Some(&status)).is_some());
+        assert_eq!(obstacle(&failed_calls::COUNTED, Some(&status)), None);
         assert!(obstacle(&oom::CHECK, None).is_some());
     }
 }
