@@ -1,6 +1,7 @@
 //! The kernel matrix: boots each kernel in a guest of its own, has the agent proven inside, and collects
 //! what the guests say. Must not judge what a guest says of itself, only that it says it to the end.
 
+mod drop_reasons;
 pub mod init;
 mod initramfs;
 mod machine;
@@ -26,6 +27,7 @@ const MAX_AT_ONCE: usize = 2;
 
 /// Which guests to boot.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "guests")]
 pub struct Options {
     /// A guest's name and the image of its kernel; may be given more than once.
     #[arg(long, value_name = "NAME=IMAGE")]

@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
 use super::wire::{Line, Speaker};
-use super::{oom, self_tests};
+use super::{drop_reasons, oom, self_tests};
 use crate::host;
 use crate::output;
 use crate::proof::Proof;
@@ -75,6 +75,8 @@ fn grant_controllers(root: &Path) -> anyhow::Result<()> {
 async fn prove(speaker: &mut Speaker) -> anyhow::Result<()> {
     let mut proof = Proof::begin("guest")?;
     self_tests::prove(&mut proof).await?;
+    hand_on(&mut proof, speaker)?;
+    drop_reasons::prove(&mut proof)?;
     hand_on(&mut proof, speaker)?;
     oom::prove(&mut proof).await?;
     hand_on(&mut proof, speaker)

@@ -10,8 +10,9 @@ use tokio::process::Command;
 use super::initramfs::AGENT;
 use crate::proof::Proof;
 
-/// Every hook that a probe may be attached by, each tried alone.
-const HOOKS: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
+/// The hooks that one and the same tracepoint may be had by, best first; those after the one that the agent
+/// chose are each tried alone.
+const LADDER: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
 
 /// What `inquest-agent self-test -o json` prints.
 #[derive(Debug, Deserialize)]
@@ -30,20 +31,24 @@ struct Outcome {
 }
 
 pub(super) async fn prove(proof: &mut Proof) -> anyhow::Result<()> {
-    run(None, proof).await?;
-    for hook in HOOKS {
-        run(Some(hook), proof).await?;
+    let chosen = run("best hook", &[], proof).await?;
+    for (index, hook) in LADDER.into_iter().enumerate() {
+        let better = LADDER.get(..index).unwrap_or_default();
+        let falls_back = |outcome: &&Outcome| better.contains(&outcome.hook.as_str());
+        let checks = chosen.outcomes.iter().filter(falls_back);
+        let mut args = vec!["--hook", hook];
+        args.extend(checks.flat_map(|outcome| ["--only", &outcome.check]));
+        if args.contains(&"--only") {
+            run(hook, &args, proof).await?;
+        }
     }
     Ok(())
 }
 
-async fn run(hook: Option<&str>, proof: &mut Proof) -> anyhow::Result<()> {
-    let mut command = Command::new(AGENT);
-    command.args(["self-test", "--output", "json"]);
-    if let Some(hook) = hook {
-        command.args(["--hook", hook]);
-    }
-    let output = command
+async fn run(by: &str, args: &[&str], proof: &mut Proof) -> anyhow::Result<Report> {
+    let output = Command::new(AGENT)
+        .args(["self-test", "--output", "json"])
+        .args(args)
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output()
@@ -51,7 +56,6 @@ async fn run(hook: Option<&str>, proof: &mut Proof) -> anyhow::Result<()> {
         .context("failed to run the self-test")?;
     let report: Report = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("the self-test ended with {}", output.status))?;
-    let by = hook.unwrap_or("best hook");
     for outcome in &report.outcomes {
         let Outcome {
             check, hook, why, ..
@@ -69,5 +73,5 @@ async fn run(hook: Option<&str>, proof: &mut Proof) -> anyhow::Result<()> {
         .any(|outcome| outcome.verdict == "fail");
     let name = format!("self-test by {by}: exit code tells of failure");
     proof.exactly(&name, !output.status.success(), failed);
-    Ok(())
+    Ok(report)
 }
