@@ -32,8 +32,9 @@ pub const MAX_RECENT_SIGNALS: usize = 32_768;
 pub const MAX_SIGNALS_AT_ONCE: usize = 2048;
 
 /// How long a condition must be gone to be over; a return within it goes on with the same spell.
-/// Several windows of what is sampled, so that one quiet window ends nothing.
-pub const CONDITION_QUIET: Duration = Duration::from_mins(2);
+/// Several windows of what is sampled, so that one quiet window ends nothing; wait profiles come every
+/// two minutes.
+pub const CONDITION_QUIET: Duration = Duration::from_mins(3);
 
 /// How often an incident takes note that its condition goes on: far below [`CONDITION_QUIET`], and far
 /// above the windows of signals, for each note is written to the store.

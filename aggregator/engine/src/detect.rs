@@ -5,23 +5,41 @@ mod accept_queue_full;
 mod architecture_mismatch;
 mod child_process_oom;
 mod claim;
+mod clock_skew;
+mod conntrack_full;
+mod cpu_starved;
+mod cpu_throttled;
+mod daemon_down;
 mod dependency_unavailable;
 mod disk_full;
 mod dns;
 mod dropped;
 mod entrypoint_not_found;
+mod ephemeral_ports_exhausted;
 mod exec_failure;
+mod file_descriptors_exhausted;
 mod file_missing;
 mod file_permission_denied;
+mod filesystem_read_only;
+mod hardware_error;
+mod kernel_lockup;
 mod killed_by_signal;
 mod last_word;
 mod lock_contention;
+mod memory_leak;
 mod memory_limit_oom;
 mod native_crash;
 mod network_policy_drop;
+mod node_event;
 mod node_oom;
+mod packet_loss;
 mod peer;
 mod pids_exhausted;
+mod port_conflict;
+mod process_hung;
+mod reverse_path_filter_drop;
+mod security_context_denied;
+mod slow_disk;
 mod startup;
 
 use crate::correlate::case::Case;
@@ -35,13 +53,20 @@ pub(crate) const DETECTORS: &[&dyn Detector] = &[
     &child_process_oom::ChildProcessOom,
     &memory_limit_oom::MemoryLimitOom,
     &node_oom::NodeOom,
+    &security_context_denied::SecurityContextDenied,
     &killed_by_signal::KilledBySignal,
     &native_crash::NativeCrash,
     &architecture_mismatch::ArchitectureMismatch,
     &architecture_mismatch::NotExecutableFormat,
     &entrypoint_not_found::EntrypointNotFound,
     &disk_full::DiskFull,
+    &filesystem_read_only::FilesystemReadOnly,
     &pids_exhausted::PidsExhausted,
+    &file_descriptors_exhausted::FileDescriptorsExhausted,
+    &port_conflict::PortConflict,
+    &ephemeral_ports_exhausted::EphemeralPortsExhausted,
+    &conntrack_full::ConntrackFull,
+    &reverse_path_filter_drop::ReversePathFilterDrop,
     &network_policy_drop::NetworkPolicyDrop,
     &dependency_unavailable::DependencyUnavailable,
     &dns::ClusterDnsDown,
@@ -51,7 +76,19 @@ pub(crate) const DETECTORS: &[&dyn Detector] = &[
     &accept_queue_full::AcceptQueueFull,
     &file_permission_denied::FilePermissionDenied,
     &file_missing::FileMissing,
+    &packet_loss::PacketLoss,
+    &memory_leak::MemoryLeak,
+    &process_hung::ProcessHung,
     &lock_contention::LockContention,
+    &cpu_throttled::CpuThrottled,
+    &cpu_starved::NoisyNeighbor,
+    &cpu_starved::CpuSaturated,
+    &slow_disk::SlowDisk,
+    &kernel_lockup::KernelLockup,
+    &hardware_error::HardwareError,
+    &clock_skew::ClockSkew,
+    &daemon_down::KubeletDown,
+    &daemon_down::ContainerRuntimeDown,
 ];
 
 /// Looks for one failure pattern.
@@ -101,6 +138,8 @@ pub(crate) struct Finding {
 pub(crate) struct Spell {
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
+    /// It struck rather than lasts: it is counted like a death, and stays open as long.
+    pub(crate) is_event: bool,
 }
 
 /// Why a pattern does not hold.

@@ -176,7 +176,7 @@ impl Incidents {
     /// its workload and domain that is not too long ago.
     fn find(&self, judged: &Judged<'_>, config: Config) -> Option<IncidentId> {
         let case = &judged.case;
-        let Spell { since, until } = judged.judgment.spell;
+        let Spell { since, until, .. } = judged.judgment.spell;
         let near = || {
             self.of(&judged.fingerprint())
                 .filter(|incident| {
@@ -239,7 +239,11 @@ impl Incidents {
 fn open(judged: &Judged<'_>, now: Timestamp) -> Incident {
     let fingerprint = judged.fingerprint();
     let judgment = &judged.judgment;
-    let Spell { since, until } = judgment.spell;
+    let Spell {
+        since,
+        until,
+        is_event,
+    } = judgment.spell;
     let mut incident = Incident {
         id: id_of(&fingerprint, since),
         fingerprint,
@@ -248,7 +252,7 @@ fn open(judged: &Judged<'_>, now: Timestamp) -> Incident {
         opened_at: since,
         last_seen_at: until,
         resolved_at: None,
-        occurrences: u64::from(judged.case.death().is_some()),
+        occurrences: u64::from(is_event),
         headline: String::new(),
         explanation: String::new(),
         root_cause: root_cause(judgment),
@@ -271,12 +275,20 @@ fn add(incident: &mut Incident, judged: &Judged<'_>, now: Timestamp, config: Con
     let is_primary = primary::is_of(incident, judged);
     let displaces = primary::displaces(incident, judged);
     let is_death = judged.case.death().is_some();
-    let Spell { since, until } = judged.judgment.spell;
-    let is_new = is_death && !judged.is_known;
+    let Spell {
+        since,
+        until,
+        is_event,
+    } = judged.judgment.spell;
+    let is_new = if is_death {
+        !judged.is_known
+    } else {
+        is_event && until > incident.last_seen_at
+    };
     if is_new {
         incident.occurrences = incident.occurrences.saturating_add(1);
     }
-    if is_new || !is_death && until >= incident.last_seen_at.plus(CONDITION_NOTED_EVERY) {
+    if is_new || !is_event && until >= incident.last_seen_at.plus(CONDITION_NOTED_EVERY) {
         incident.last_seen_at = incident.last_seen_at.max(until);
     }
     incident.opened_at = incident.opened_at.min(since);

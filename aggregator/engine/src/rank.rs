@@ -140,6 +140,7 @@ fn spell(case: &Case<'_>, best: &Finding) -> Option<Spell> {
     let of_death = case.death().map(|death| Spell {
         since: death.onset,
         until: death.onset,
+        is_event: true,
     });
     of_death.or(best.spell)
 }

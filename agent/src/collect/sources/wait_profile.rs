@@ -184,6 +184,7 @@ impl WaitProfiler {
             start: Some(attributor.wall(window.began_ktime_ns)),
             thread_time_ns,
             shares,
+            looked_stuck: window.suspect,
         };
         let body = Body::WaitProfile(profile);
         let subject = attributor.cgroup_subject(window.cgroup, ended_ktime_ns);

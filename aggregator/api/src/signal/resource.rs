@@ -89,6 +89,7 @@ pub(super) fn wait_profile(from: &v1::WaitProfile, start: Timestamp) -> to::Wait
         start,
         thread_time_ns: from.thread_time_ns,
         shares: list(&from.shares, wait_share),
+        looked_stuck: from.looked_stuck,
     }
 }
 

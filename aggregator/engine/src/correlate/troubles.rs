@@ -8,8 +8,8 @@ use super::death::{Observed, Scene};
 use super::workload::Workload;
 use crate::model::signal::{
     BlockIo, ConntrackUsage, DaemonExit, Denials, DnsQueries, EphemeralPortUsage, ExecFailure,
-    FilesystemUsage, ListenOverflow, NodeEvent, PacketDrops, PidsLimitHit, ResourceUsage, TcpFlows,
-    WaitProfile,
+    FilesystemUsage, ListenOverflow, NodeEvent, PacketDrops, PidsLimitHit, ResourceUsage,
+    SyscallFailures, TcpFlows, WaitProfile,
 };
 use crate::model::{NodeName, Signal, SignalBody, Timestamp};
 
@@ -100,7 +100,17 @@ records!(
     NodeEvent,
     PacketDrops,
     PidsLimitHit,
-    ResourceUsage,
+    SyscallFailures,
     TcpFlows,
     WaitProfile,
 );
+
+// Boxed in its body.
+impl Record for ResourceUsage {
+    fn read(body: &SignalBody) -> Option<&Self> {
+        match body {
+            SignalBody::ResourceUsage(record) => Some(record),
+            _ => None,
+        }
+    }
+}

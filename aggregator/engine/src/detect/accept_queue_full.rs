@@ -91,6 +91,7 @@ fn claim(
         },
         signs: cited(case, &naming).iter().map(|window| fact(case, *window)).collect(),
         until: windows.last().map(|window| window.at).unwrap_or_default(),
+        is_event: false,
         what: format!("the accept queue of {socket} was full"),
         headline: format!("{owner} does not accept its connections at {socket}: the queue is full"),
         explanation: format!(

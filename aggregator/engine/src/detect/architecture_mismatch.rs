@@ -78,6 +78,7 @@ fn claim(case: &Case<'_>, cause: &'static str, is_of_a_machine: bool) -> Verdict
         },
         until: fact.at,
         signs: vec![fact],
+        is_event: false,
         what: format!("{file} could not be executed"),
         headline,
         explanation,

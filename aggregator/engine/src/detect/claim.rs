@@ -10,7 +10,7 @@ use crate::explain::story::{self, Step, Story};
 use crate::model::{Entity, Severity, Timestamp};
 use crate::rank::{Strength, nearness, printed};
 
-/// Signs cited of one claim: those that a person reads. Of a state the first, for they stay the same as
+/// Windows cited of one claim: as many as a person reads. Of a state the first, for they stay the same as
 /// it goes on; of a death the last, for they are nearest to it.
 pub(super) const MAX_SIGNS: usize = 3;
 
@@ -22,10 +22,12 @@ pub(super) struct Claim {
     pub(super) severity: Severity,
     pub(super) entity: Entity,
     pub(super) strength: Strength,
-    /// At most [`MAX_SIGNS`], oldest first, and never none.
+    /// A few, and never none.
     pub(super) signs: Vec<Fact>,
     /// When the newest sign was seen, cited or not.
     pub(super) until: Timestamp,
+    /// Of no death, and yet over as soon as it is told: what happens to a node.
+    pub(super) is_event: bool,
     /// What the signs show, as a step of the chain.
     pub(super) what: String,
     pub(super) headline: String,
@@ -36,6 +38,24 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    /// A claim about the workload of a case, a warning, whose words are still to be said.
+    pub(super) fn of(case: &Case<'_>, cause: &'static str, strength: Strength) -> Self {
+        Self {
+            cause,
+            severity: Severity::Warning,
+            entity: case.entity(),
+            strength,
+            signs: Vec::new(),
+            until: Timestamp::EPOCH,
+            is_event: false,
+            what: String::new(),
+            headline: String::new(),
+            explanation: String::new(),
+            impact: String::new(),
+            remediation: Vec::new(),
+        }
+    }
+
     /// The claim as a finding of a case.
     pub(super) fn holds(self, case: &Case<'_>) -> Verdict {
         let signs = tagged(self.cause, self.signs);
@@ -79,6 +99,7 @@ impl Claim {
             spell: since.filter(|_| !is_death).map(|since| Spell {
                 since,
                 until: self.until.max(since),
+                is_event: self.is_event,
             }),
             signs,
         }))

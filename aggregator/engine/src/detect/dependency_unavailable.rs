@@ -182,6 +182,7 @@ impl Subject<'_> {
             strength,
             signs,
             until,
+            is_event: false,
             what: format!("connections to {peer} failed"),
             headline,
             explanation: format!("{}{by}", self.meaning(&peer)),

@@ -116,6 +116,7 @@ fn claim(
         },
         signs,
         until,
+        is_event: false,
         what: format!("the file system at {place} had no room left"),
         headline,
         explanation: format!(

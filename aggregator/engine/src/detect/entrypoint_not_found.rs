@@ -46,6 +46,7 @@ impl Detector for EntrypointNotFound {
             },
             until: fact.at,
             signs: vec![fact],
+            is_event: false,
             what: format!("{} could not be executed", clean(&record.filename)),
             headline: format!("{victim} could not start: {}", why.headline),
             explanation: why.explanation,

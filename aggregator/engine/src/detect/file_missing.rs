@@ -73,6 +73,7 @@ fn claim(case: &Case<'_>, word: LastWord<'_>, directness: f64) -> Verdict {
         },
         until: fact.at,
         signs: vec![fact],
+        is_event: false,
         what: format!("{path} was not there"),
         headline: format!("{victim} ended with exit code {code}: {path} does not exist"),
         explanation: format!(

@@ -46,6 +46,7 @@ impl Detector for FilePermissionDenied {
             },
             until: fact.at,
             signs: vec![fact],
+            is_event: false,
             what: format!("{path} was refused"),
             headline: format!("{victim} gave up: it may not use {path} ({errno})"),
             explanation: format!(

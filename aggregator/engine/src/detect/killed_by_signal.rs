@@ -6,6 +6,9 @@
 //! somebody else than its own parent stopped, and then as information: stopping processes is how
 //! machines are run. SIGPIPE, SIGALRM, SIGUSR1 and the others never.
 
+mod relation;
+
+use self::relation::{Relation, relation};
 use super::native_crash::is_fault_signal;
 use super::{Detector, Finding, Verdict};
 use crate::correlate::case::Case;
@@ -16,7 +19,7 @@ use crate::explain::quote::clean;
 use crate::explain::signal_name::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_name};
 use crate::explain::story::{self, Story};
 use crate::model::Severity;
-use crate::model::signal::{Cgroup, FatalSignal, Process, SignalOrigin};
+use crate::model::signal::{FatalSignal, SignalOrigin};
 use crate::rank::{Strength, factors};
 
 const PRIOR: f64 = 0.95;
@@ -26,16 +29,6 @@ const STOP_SIGNALS: [u32; 4] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT];
 
 /// Finds kills from outside.
 pub(super) struct KilledBySignal;
-
-/// What the sender is to the victim.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Relation {
-    Itself,
-    Parent,
-    Sibling,
-    OtherCgroup,
-    Unknown,
-}
 
 impl Detector for KilledBySignal {
     fn cause(&self) -> &'static str {
@@ -163,38 +156,6 @@ fn severity(death: &Death<'_>, relation: Relation) -> Option<Severity> {
     stopped_from_outside.then_some(Severity::Info)
 }
 
-fn relation(death: &Death<'_>, fatal: &FatalSignal) -> Relation {
-    let (Some(victim), Some(sender)) = (death.process, &fatal.sender) else {
-        return Relation::Unknown;
-    };
-    if is_same(victim, sender) {
-        return Relation::Itself;
-    }
-    if sender.pid != 0 && sender.pid == victim.parent_pid {
-        return Relation::Parent;
-    }
-    let own = death
-        .signals
-        .iter()
-        .find_map(|signal| signal.subject.cgroup.as_ref());
-    match (own, &fatal.sender_cgroup) {
-        (Some(own), Some(senders)) if is_same_cgroup(own, senders) => Relation::Sibling,
-        (Some(own), Some(senders)) if own.hierarchy == senders.hierarchy => Relation::OtherCgroup,
-        _ => Relation::Unknown,
-    }
-}
-
-fn is_same(victim: &Process, sender: &Process) -> bool {
-    victim.pid == sender.pid
-        && (victim.start_ktime_ns == sender.start_ktime_ns
-            || victim.start_ktime_ns == 0
-            || sender.start_ktime_ns == 0)
-}
-
-fn is_same_cgroup(one: &Cgroup, other: &Cgroup) -> bool {
-    one.id == other.id && one.hierarchy == other.hierarchy
-}
-
 fn story(death: &Death<'_>, fatal: &FatalSignal, relation: Relation) -> Story {
     let victim = death.victim();
     let signal = signal_name(fatal.signal);
@@ -202,13 +163,7 @@ fn story(death: &Death<'_>, fatal: &FatalSignal, relation: Relation) -> Story {
         .sender
         .as_ref()
         .map_or_else(|| "a process that could not be named".to_owned(), label);
-    let who = match relation {
-        Relation::Itself => "the process itself".to_owned(),
-        Relation::Parent => "its own parent".to_owned(),
-        Relation::Sibling => "a process of the same cgroup".to_owned(),
-        Relation::OtherCgroup => "a process of another cgroup".to_owned(),
-        Relation::Unknown => "a process whose place is not known".to_owned(),
-    };
+    let who = relation.words();
     let from = fatal
         .sender_cgroup
         .as_ref()
@@ -236,6 +191,14 @@ fn remediation(death: &Death<'_>, relation: Relation, sender: &str) -> Vec<Strin
             format!("read the log of {sender}: a parent mostly kills a child that ran into a timeout or did not stop when asked"),
             format!("check whether {victim} reacts to SIGTERM in the time that its parent grants"),
         ],
+        Relation::Kubelet | Relation::Runtime => vec![
+            format!("ask who wanted it stopped: read the log of {sender}, and the pod's events: a probe that failed, a deletion, a restart"),
+            format!("check whether {victim} reacts to SIGTERM within its grace period"),
+        ],
+        Relation::Sibling | Relation::Pod => vec![
+            format!("find out what {sender} is for: a watchdog, a sidecar, a script in the same container"),
+            format!("read its log around that time: it decided that {victim} has to go"),
+        ],
         _ => vec![
             format!("ask why {sender} sent it: read its log around that time"),
             "if it is a supervisor or a container runtime: check for a stop or a restart that somebody asked for, and for a grace period that was too short".to_owned(),
@@ -245,7 +208,8 @@ fn remediation(death: &Death<'_>, relation: Relation, sender: &str) -> Vec<Strin
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Severity, Signal};
+    use crate::model::signal::SenderClass;
+    use crate::model::{Severity, Signal, SignalBody};
     use crate::testing::checks::{causes, opens, rests_on_facts};
     use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms};
@@ -308,6 +272,32 @@ mod tests {
                 causes(signals),
                 causes_expected,
                 "signal {signal} from {sender:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn believes_the_agent_on_what_the_sender_is() {
+        for (class, words) in [
+            (SenderClass::Sibling, "a process of the same cgroup"),
+            (SenderClass::Pod, "another container of the same pod"),
+            (SenderClass::Kubelet, "the kubelet"),
+            (SenderClass::Runtime, "the container runtime"),
+            (SenderClass::Init, "the init of the node"),
+            (SenderClass::Host, "outside containers"),
+            (SenderClass::OtherContainer, "another container"),
+        ] {
+            let worker = Actor::new("worker", 4242).child_of(7);
+            let sender = Actor::new("sender", 9).in_hierarchy(4);
+            let mut kill = worker.killed_by("s-1", at_ms(0), 9, &sender);
+            if let SignalBody::FatalSignal(fatal) = &mut kill.body {
+                fatal.sender_class = class;
+            }
+            let incident = opens(vec![kill], CAUSE, Severity::Warning);
+            assert!(
+                incident.explanation.contains(words),
+                "{}",
+                incident.explanation
             );
         }
     }

@@ -42,6 +42,7 @@ impl Detector for LockContention {
             return Verdict::Silent;
         }
         let all = case.troubles.of::<WaitProfile>();
+        // Each profile tells of its own window; the newest is how it is now.
         let Some(newest) = all.last() else {
             return Verdict::Silent;
         };
@@ -51,7 +52,7 @@ impl Detector for LockContention {
         if futex.permille < MIN_PERMILLE {
             return Verdict::Silent;
         }
-        if futex.threads < MIN_THREADS || !is_served(*newest, futex) {
+        if futex.threads < MIN_THREADS || !is_lock(*newest, futex) {
             return super::claim::ruled_out(
                 self.cause(),
                 "threads stay in futex(2) for as long as they are watched: they wait for work, or for ever",
@@ -62,8 +63,11 @@ impl Detector for LockContention {
     }
 }
 
-/// Whether waits end within the profile, so that the lock is passed on.
-fn is_served(profile: Observed<'_, WaitProfile>, futex: &WaitShare) -> bool {
+/// Whether the agent saw a contended mutex, or waits end within the profile, so that the lock is passed on.
+fn is_lock(profile: Observed<'_, WaitProfile>, futex: &WaitShare) -> bool {
+    if profile.record.looked_stuck {
+        return true;
+    }
     let window = profile.at.since(profile.record.start).as_nanos();
     u128::from(futex.longest_ns) * 100 < window * MAX_STAY_PERCENT
 }
@@ -90,11 +94,12 @@ fn claim(case: &Case<'_>, profile: Observed<'_, WaitProfile>, futex: &WaitShare)
         },
         signs: cited(case, &[profile]).iter().map(|profile| fact(case, *profile, futex)).collect(),
         until: profile.at,
+        is_event: false,
         what: "threads queued for a lock".to_owned(),
         headline: format!("{who} is slow: its threads spend {percent} of their time waiting for a lock"),
         explanation: format!(
-            "The waits are in futex(2), with {} there at once, and they end again and again: a lock is \
-             passed from thread to thread.{most}{cpu}",
+            "The waits are in futex(2), with {} there at once, for a lock that is passed from thread to \
+             thread.{most}{cpu}",
             count(u64::from(futex.threads), "thread")
         ),
         impact: format!("{who} does one thing at a time, however many threads it has"),
@@ -169,6 +174,7 @@ mod tests {
                 share(WaitState::Futex, futex_permille),
                 share(WaitState::Sleep, 1000 - futex_permille),
             ],
+            looked_stuck: false,
         };
         worker.signal(id, at_ms(ms), SignalBody::WaitProfile(profile))
     }
@@ -185,6 +191,18 @@ mod tests {
             ),
             ("locks that cost little", vec![profile("p", 5000, 100, 20)]),
         ]
+    }
+
+    #[test]
+    fn believes_the_agent_that_saw_a_contended_mutex() {
+        let mut stuck = profile("p", 5000, 900, 5000);
+        if let SignalBody::WaitProfile(profile) = &mut stuck.body {
+            profile.looked_stuck = true;
+        }
+        assert_eq!(
+            crate::testing::checks::causes(vec![stuck]),
+            [SCENARIO.cause]
+        );
     }
 
     stands!(SCENARIO);

@@ -91,6 +91,7 @@ fn claim(case: &Case<'_>, dropped: &Dropped<'_>, is_peer: bool) -> Verdict {
         },
         signs,
         until: dropped.windows.last().map(|window| window.at).unwrap_or_default(),
+        is_event: false,
         what: format!("a rule dropped {protocol} packets to {to}"),
         headline,
         explanation: format!(

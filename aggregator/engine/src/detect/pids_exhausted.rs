@@ -63,6 +63,7 @@ impl Detector for PidsExhausted {
             },
             signs,
             until: last.at,
+            is_event: false,
             what: format!("{} was reached", limit.name),
             headline,
             explanation: limit.explanation,

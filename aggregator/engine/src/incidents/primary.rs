@@ -26,7 +26,7 @@ pub(super) fn is_of(incident: &Incident, judged: &Judged<'_>) -> bool {
         let mut known = incident.evidence.iter();
         known.any(|known| known.signal == fact.signal && known.text == fact.text)
     };
-    !tells_of_death
+    (!tells_of_death || judged.judgment.spell.is_event)
         && incident.root_cause.cause == judged.judgment.cause
         // Once its first signs have left the window, those in it only tell that it goes on.
         && judged.judgment.spell.since <= onset(incident)
@@ -46,7 +46,8 @@ pub(super) fn displaces(incident: &Incident, judged: &Judged<'_>) -> bool {
     if judged.case.death().is_none() {
         let is_another = incident.root_cause.cause != judgment.cause;
         let is_later = new_onset > incident.last_seen_at.plus(STORY_SPAN);
-        return is_another && is_later || !tells_of_death && (new > present || new_onset < onset);
+        let may_tell = !tells_of_death || judgment.spell.is_event;
+        return is_another && is_later || may_tell && (new > present || new_onset < onset);
     }
     !tells_of_death
         || new > present

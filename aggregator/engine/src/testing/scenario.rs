@@ -29,6 +29,8 @@ pub(crate) enum Nature {
     Fault,
     /// It is open while it holds.
     Condition,
+    /// It happens to a node: it counts, and is told of as long as a fault.
+    Event,
 }
 
 /// Tests a scenario in all eight ways.
@@ -114,7 +116,7 @@ impl Scenario {
         let mut engine = Engine::default();
         let opened = step(&mut engine, at_ms(1000), self.first()).changed;
         let again = match self.nature {
-            Nature::Fault => 60_000,
+            Nature::Fault | Nature::Event => 60_000,
             Nature::Condition => 400_000,
         };
         if self.nature == Nature::Condition {
@@ -142,7 +144,7 @@ impl Scenario {
         let mut engine = Engine::default();
         let opened = step(&mut engine, at_ms(1000), self.first()).changed;
         let end = opened[0].last_seen_at.plus(match self.nature {
-            Nature::Fault => QUIET_PERIOD,
+            Nature::Fault | Nature::Event => QUIET_PERIOD,
             Nature::Condition => CONDITION_QUIET,
         });
         let before = end.minus(Duration::from_nanos(1));
@@ -209,7 +211,7 @@ impl Scenario {
 
     const fn occurrences(&self, faults: u64) -> u64 {
         match self.nature {
-            Nature::Fault => faults,
+            Nature::Fault | Nature::Event => faults,
             Nature::Condition => 0,
         }
     }

@@ -85,6 +85,7 @@ fn claim(case: &Case<'_>, resolver: &Resolver<'_>, name: &str) -> Verdict {
         },
         signs,
         until: asking.last().map(|window| window.at).unwrap_or_default(),
+        is_event: false,
         what: format!("the name {name} was not found"),
         headline,
         explanation: format!(

@@ -67,6 +67,7 @@ fn claim(case: &Case<'_>, resolver: &Resolver<'_>) -> Verdict {
         },
         signs,
         until: resolver.windows.last().map(|window| window.at).unwrap_or_default(),
+        is_event: false,
         what: "each name was asked for with every search domain".to_owned(),
         headline: format!("{who} asks several DNS questions for each name: its search list multiplies them"),
         explanation: format!(

@@ -169,6 +169,7 @@ impl<'a> Silence<'a> {
             },
             signs: self.signs(case),
             until: self.resolver.windows.last().map(|window| window.at).unwrap_or_default(),
+            is_event: false,
             what: format!("the resolver {resolver} did not answer"),
             headline,
             explanation: format!("{meaning}{name}"),

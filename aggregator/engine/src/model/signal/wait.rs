@@ -10,6 +10,9 @@ pub struct WaitProfile {
     /// Sum over all its threads.
     pub thread_time_ns: u64,
     pub shares: Vec<WaitShare>,
+    /// Nobody asked for it: a thread had waited for seconds, uninterruptibly or for what looks like a
+    /// contended mutex.
+    pub looked_stuck: bool,
 }
 
 /// What a thread is doing.
