@@ -160,3 +160,21 @@ impl Verdict {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::DETECTORS;
+    use crate::model::CauseId;
+
+    #[test]
+    fn the_manual_lists_every_cause_and_no_other() {
+        let manual = include_str!("../../../docs/patterns.md");
+        let headings = manual.lines().filter_map(|line| line.strip_prefix("## "));
+        let listed: BTreeSet<&str> = headings.collect();
+        let causes = DETECTORS.iter().map(|detector| detector.cause());
+        let known: BTreeSet<&str> = causes.chain([CauseId::UNDETERMINED]).collect();
+        assert_eq!(listed, known);
+    }
+}
