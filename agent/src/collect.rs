@@ -256,6 +256,7 @@ impl Rest {
         let began = jiff::Timestamp::now();
         let emptied_urgent = self.drain_urgent(urgent, out).await;
         let emptied = self.drain_bulk(out) && emptied_urgent;
+        self.tell_exec_failures(out).await;
         self.read_sources(out);
         let counted = self.count_lost();
         out.report(&mut self.losses);
@@ -296,6 +297,15 @@ impl Rest {
             }
         }
         false
+    }
+
+    async fn tell_exec_failures(&mut self, out: &Out) {
+        let due = self
+            .exec_failures
+            .due(&mut self.attributor, &self.cgroups, &mut self.losses);
+        for signal in due.await {
+            out.send_or_drop(signal, &mut self.losses);
+        }
     }
 
     fn read_sources(&mut self, out: &Out) {
@@ -358,6 +368,7 @@ impl Rest {
                 Vec::new()
             }
             Record::ProcessExec(exec) => {
+                self.exec_failures.executed(&exec.process);
                 let cgroup = self.attributor.identity(&exec.cgroups);
                 self.attributor
                     .learn_netns(exec.netns, cgroup, exec.header.ktime_ns);
@@ -365,11 +376,10 @@ impl Rest {
                 self.lifecycle
                     .executed(&exec, &mut self.attributor, &mut self.losses)
             }
-            Record::ExecFailed(failed) => self
-                .exec_failures
-                .failed(&failed, &mut self.attributor, &mut self.losses)
-                .into_iter()
-                .collect(),
+            Record::ExecFailed(failed) => {
+                self.exec_failures.failed(&failed, &mut self.losses);
+                Vec::new()
+            }
             Record::ProcessExit(exit) => {
                 // One that failed before the kernel side knew what it is.
                 let daemon = self.daemons.exited(&exit, &mut self.attributor);

@@ -4,10 +4,7 @@ use inquest_agent_abi::{ExecFailed, PidsLevel, RefusedForks};
 use inquest_proto::v1::{self, SyscallFailure, SyscallFailures, signal::Body};
 
 use super::{Attributor, wire_process};
-use crate::{
-    decode,
-    syscalls::{call_name, errno_name},
-};
+use crate::syscalls::{call_name, errno_name};
 
 /// Calls by number, with their error and how often.
 pub type Failures = Vec<(u32, u32, u64)>;
@@ -45,17 +42,15 @@ impl Attributor {
         self.signal(window.end_ktime_ns, subject, body)
     }
 
-    /// Returns that a file could not be executed.
-    pub fn exec_failure_signal(&mut self, failed: &ExecFailed) -> v1::Signal {
+    /// Returns that a file could not be executed, as `told`.
+    pub fn exec_failure_signal(
+        &mut self,
+        failed: &ExecFailed,
+        told: v1::ExecFailure,
+    ) -> v1::Signal {
         let ktime_ns = failed.header.ktime_ns;
         let subject = self.subject(&failed.process, &failed.cgroups, ktime_ns);
-        let body = Body::ExecFailure(v1::ExecFailure {
-            filename: decode::text(&failed.filename),
-            errno: errno_name(failed.errno),
-            count: 1,
-            ..v1::ExecFailure::default()
-        });
-        self.signal(ktime_ns, subject, body)
+        self.signal(ktime_ns, subject, Body::ExecFailure(told))
     }
 
     /// Returns that forks were refused in `cgroup`, and by whose limit: the lowest level that had no room. The kernel
