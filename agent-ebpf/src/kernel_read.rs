@@ -5,6 +5,7 @@
 //! A field that this kernel does not have reads as zero too; the agent does not attach a probe whose
 //! meaning hangs on such a field.
 
+mod block;
 mod cgroup;
 mod descriptor;
 mod file;
@@ -15,6 +16,7 @@ mod socket;
 mod task;
 mod typed;
 
+pub(crate) use block::BlockRequestPtr;
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
 pub(crate) use descriptor::DescriptorSocket;
 pub(crate) use file::device_of_open_file;

@@ -1,5 +1,6 @@
 //! The maps and globals of the object. Sizes and names are the abi's.
 
+mod block;
 mod syscall;
 
 use aya_ebpf::{
@@ -18,6 +19,7 @@ use inquest_agent_abi::{
 
 use crate::kernel_read::Address;
 
+pub(crate) use block::{BLOCK_IO, BLOCK_REQUESTS};
 pub(crate) use syscall::{
     CALL_SCRATCH, FAILURES, FORKS_REFUSED, FORKS_SCRATCH, LAST_WORDS, NO_WORDS, SYSCALL_POLICY,
 };

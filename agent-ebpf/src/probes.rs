@@ -1,6 +1,7 @@
 //! The probes, one family a file. Each has a program for every hook it can use: `tp_btf` and `raw_tp`,
 //! which are given the kernel's own structs, and the plain tracepoint, which is given a copy of some fields.
 
+mod block;
 mod cgroup;
 mod drop;
 mod exec;

@@ -2,6 +2,7 @@
 //! fail alone and says why. Must not read what they record.
 
 mod attach;
+mod block;
 mod cgroup;
 mod drop;
 mod exec;
@@ -65,6 +66,10 @@ pub enum Family {
     TcpResetSent,
     /// Resets received.
     TcpResetReceived,
+    /// Requests that block devices are given.
+    BlockIssue,
+    /// Requests that block devices are done with.
+    BlockComplete,
     /// Threads that leave and enter a CPU.
     SchedSwitch,
     /// Threads that can run again.
@@ -75,7 +80,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -87,6 +92,8 @@ impl Family {
         Self::TcpRetransmit,
         Self::TcpResetSent,
         Self::TcpResetReceived,
+        Self::BlockIssue,
+        Self::BlockComplete,
         Self::SchedSwitch,
         Self::SchedWakeup,
         Self::Syscall,
@@ -115,6 +122,8 @@ impl Family {
             Self::TcpRetransmit => &tcp::RETRANSMIT,
             Self::TcpResetSent => &tcp::RESET_SENT,
             Self::TcpResetReceived => &tcp::RESET_RECEIVED,
+            Self::BlockIssue => &block::ISSUE,
+            Self::BlockComplete => &block::COMPLETE,
             Self::SchedSwitch => &sched::SWITCH,
             Self::SchedWakeup => &sched::WAKEUP,
             Self::Syscall => &syscall::PROBE,

@@ -2,6 +2,7 @@
 //! probes and collector tell it. Must leave nothing behind, and must not print.
 
 pub mod actor;
+mod block_io;
 mod cgroup;
 mod check;
 mod daemon_exit;
@@ -55,6 +56,7 @@ const CHECKS: &[&Check] = &[
     &tcp::RESET_RECEIVED,
     &wait_profile::CHECK,
     &daemon_exit::CHECK,
+    &block_io::CHECK,
     &failed_calls::COUNTED,
     &failed_calls::LAST_WORDS,
     &failed_calls::EXEC,
@@ -63,8 +65,11 @@ const CHECKS: &[&Check] = &[
 
 /// Probes without a check of their own, each with the probe whose check cannot pass without it.
 #[cfg(test)]
-const PROVEN_WITH: [(&str, &str); 2] =
-    [("sched_switch", "task_iter"), ("sched_wakeup", "task_iter")];
+const PROVEN_WITH: [(&str, &str); 3] = [
+    ("sched_switch", "task_iter"),
+    ("sched_wakeup", "task_iter"),
+    ("block_rq_issue", "block_rq_complete"),
+];
 
 /// Checks whose signal a hook does not tell, by its nature, though the probe is attached by it; and why.
 const BLIND: [(&str, Hook, &str); 2] = [

@@ -24,9 +24,11 @@ pub enum Counted {
     Flows = 3,
     /// `OtherFlowsKey` to a number of connections.
     OtherFlows = 4,
+    /// `BlockIoKey` to `BlockIoCount`.
+    BlockIo = 5,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 6;
 }

@@ -42,10 +42,12 @@ macro_rules! offsets {
     };
 }
 
+mod block;
 mod net;
 mod syscall;
 mod wait;
 
+pub use block::BlockLayout;
 pub use net::{DropLayout, PacketLayout, SocketLayout, TcpLayout};
 pub use syscall::{FileLayout, PidsLayout, SyscallLayout};
 pub use wait::WaitLayout;
@@ -64,6 +66,8 @@ pub struct KernelLayout {
     pub memory: MemoryLayout,
     /// `struct kernel_siginfo`.
     pub signal: SignalLayout,
+    /// From a request to a block device to its disk and cgroup.
+    pub block: BlockLayout,
     /// What tells why a thread waits.
     pub wait: WaitLayout,
     /// `struct linux_binprm`'s `filename`.
@@ -92,6 +96,8 @@ pub struct KernelLayout {
     pub has_current_task_btf: u32,
     /// 1 when `sched_process_exit` is told whether the group is dead.
     pub exit_has_group_dead: u32,
+    /// 1 when `block_rq_issue` is given the queue before the request: until 5.10.
+    pub block_issue_has_queue: u32,
     /// 1 when `sched_switch` is told the state in which a task leaves.
     pub switch_has_state: u32,
     /// The hierarchy that names a process's cgroup on this node: the memory controller's, 0 when that is v2.
@@ -205,6 +211,12 @@ offsets! {
         kfree_skb_packet,
         kfree_skb_location,
         kfree_skb_reason,
+        block_rq_issue_dev,
+        block_rq_issue_sector,
+        block_rq_complete_dev,
+        block_rq_complete_sector,
+        block_rq_complete_nr_sector,
+        block_rq_complete_error,
         sched_switch_prev_state,
         sched_switch_next_pid,
         sched_wakeup_pid,
@@ -229,6 +241,7 @@ impl KernelLayout {
         cgroup: CgroupLayout::ABSENT,
         memory: MemoryLayout::ABSENT,
         signal: SignalLayout::ABSENT,
+        block: BlockLayout::ABSENT,
         wait: WaitLayout::ABSENT,
         binprm_filename: Offset::ABSENT,
         packet: PacketLayout::ABSENT,
@@ -243,6 +256,7 @@ impl KernelLayout {
         mark_victim_has_task: 0,
         has_current_task_btf: 0,
         exit_has_group_dead: 0,
+        block_issue_has_queue: 0,
         switch_has_state: 0,
         identity_hierarchy: 0,
     };

@@ -7,6 +7,7 @@
 #![no_std]
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
 
+mod block;
 mod cgroup;
 mod counted;
 mod drop;
@@ -24,6 +25,7 @@ mod syscall;
 mod tcp;
 mod wait;
 
+pub use block::{BlockIoCount, BlockIoKey, BlockRequest};
 pub use cgroup::{CgroupCreated, CgroupRemoved};
 pub use counted::{Counted, Generation};
 pub use drop::{DropCount, DropKey};
@@ -31,14 +33,15 @@ pub use exec::ProcessExec;
 pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
 pub use layout::{
-    CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, Offset, PacketLayout,
-    PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout, TaskLayout, TcpLayout,
-    TracepointLayout, WaitLayout,
+    BlockLayout, CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, Offset,
+    PacketLayout, PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout, TaskLayout,
+    TcpLayout, TracepointLayout, WaitLayout,
 };
 pub use limits::{
-    BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, LISTENERS, MAX_CGROUP_LEVELS, MAX_CGROUP_NAME,
-    MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, OTHER_FLOWS,
-    SIGNAL_ORIGINS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
+    BLOCK_IO, BLOCK_REQUESTS, BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, LISTENERS, MAX_CGROUP_LEVELS,
+    MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS,
+    OTHER_FLOWS, SIGNAL_ORIGINS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
+    WATCHED_CGROUPS,
 };
 pub use loss::{LOSS_COUNTERS, Lane, loss_index};
 pub use meter::{MAX_METERS, Meter, MeterReading, Meters, TIMED_RUN_OF};
@@ -71,6 +74,8 @@ pub mod names {
     pub const UNCOUNTED: &str = "UNCOUNTED";
     /// Hash of `DropKey` to `DropCount`.
     pub const DROPS: &str = "DROPS";
+    /// Hash of [`crate::BlockIoCount`] by [`crate::BlockIoKey`].
+    pub const BLOCK_IO: &str = "BLOCK_IO";
     /// Hash of the process ids of the node's daemons, with nothing for each.
     pub const DAEMONS: &str = "DAEMONS";
     /// Hash of [`crate::WatchedCgroup`] by cgroup id.
@@ -105,6 +110,9 @@ macro_rules! pod {
 }
 
 pod!(
+    BlockIoCount,
+    BlockIoKey,
+    BlockRequest,
     CgroupCreated,
     CgroupIds,
     CgroupRemoved,

@@ -59,5 +59,11 @@ pub const WAIT_TOTALS: u32 = 4096;
 /// Levels of a chain of cgroups with limits of tasks; as [`MAX_CGROUP_LEVELS`].
 pub const MAX_PIDS_LEVELS: usize = MAX_CGROUP_LEVELS;
 
+/// Requests under way at all disks of the node: with more, the oldest are counted without their time.
+pub const BLOCK_REQUESTS: u32 = 4096;
+
+/// Pairs of cgroup and disk between which requests are told apart in one second.
+pub const BLOCK_IO: u32 = 1024;
+
 /// Daemons of the node whose ends are told even when they are clean: a shim for each pod, and a few others.
 pub const DAEMONS: u32 = 1024;

@@ -35,6 +35,10 @@ impl Meter {
     pub const TCP_SEND_RESET: Self = Self(22);
     /// `tcp_receive_reset`
     pub const TCP_RECEIVE_RESET: Self = Self(23);
+    /// `block_rq_issue`
+    pub const BLOCK_RQ_ISSUE: Self = Self(24);
+    /// `block_rq_complete`
+    pub const BLOCK_RQ_COMPLETE: Self = Self(25);
 
     /// Returns its place in [`Meters`].
     pub const fn index(self) -> usize {

@@ -1,5 +1,6 @@
 //! The sources of this agent, each opened on its own: one that fails is told and left out. Must not read them.
 
+mod block_io;
 mod clock_step;
 mod failed_calls;
 mod kernel_log;
@@ -20,6 +21,7 @@ use super::{
     source::{Scheduled, Source},
 };
 use crate::{kernel::Kernel, probes::WaitProbes, profile_desk::ProfileDesk, telemetry::ErrorChain};
+use block_io::BlockIoCounts;
 use clock_step::ClockStep;
 use failed_calls::FailedCalls;
 use kernel_log::KernelLog;
@@ -89,6 +91,8 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     };
     let network = Network::open(ebpf, generations.clone(), kernel);
     sources.add("the network is not counted", network);
+    let block_io = BlockIoCounts::open(ebpf, generations.clone());
+    sources.add("requests to disks are not counted", block_io);
     let failed_calls = FailedCalls::open(ebpf, generations);
     sources.add("failed calls are not counted", failed_calls);
     sources

@@ -1,6 +1,7 @@
 //! The tables of what the programs read: each row a field of the layout, where kernels keep it (renames
 //! included), and who cannot do without. Must not read anything itself.
 
+mod block;
 mod cgroup;
 mod memory;
 mod net;
@@ -60,6 +61,7 @@ const TABLES: &[&[Row]] = &[
     memory::TABLE,
     net::TABLE,
     wait::TABLE,
+    block::TABLE,
     syscall::TABLE,
 ];
 
@@ -87,6 +89,7 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
         u32::from(matches!(told("sched_process_exit", 1), Ok(Some(false))));
     layout.drop.has_reason = u32::from(matches!(told("kfree_skb", 2), Ok(Some(_))));
     layout.drop.has_socket = u32::from(matches!(told("kfree_skb", 3), Ok(Some(true))));
+    layout.block_issue_has_queue = u32::from(matches!(told("block_rq_issue", 1), Ok(Some(true))));
     layout.switch_has_state = u32::from(matches!(told("sched_switch", 3), Ok(Some(false))));
     let lent = btf.has_constant("BPF_FUNC_get_current_task_btf");
     layout.has_current_task_btf = u32::from(lent);

@@ -64,6 +64,14 @@ impl Tracefs {
         layout.tcp_send_reset_packet = field(&reset, "skbaddr");
         layout.tcp_send_reset_reason = field(&reset, "reason");
         layout.tcp_receive_reset_socket = field(&formats("tcp/tcp_receive_reset"), "skaddr");
+        let issue = formats("block/block_rq_issue");
+        layout.block_rq_issue_dev = field(&issue, "dev");
+        layout.block_rq_issue_sector = field(&issue, "sector");
+        let complete = formats("block/block_rq_complete");
+        layout.block_rq_complete_dev = field(&complete, "dev");
+        layout.block_rq_complete_sector = field(&complete, "sector");
+        layout.block_rq_complete_nr_sector = field(&complete, "nr_sector");
+        layout.block_rq_complete_error = field(&complete, "error");
         let switch = formats("sched/sched_switch");
         layout.sched_switch_prev_state = field(&switch, "prev_state");
         layout.sched_switch_next_pid = field(&switch, "next_pid");
