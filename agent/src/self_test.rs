@@ -11,6 +11,7 @@ mod exec;
 mod exit;
 mod failed_calls;
 mod leftovers;
+mod namespaces;
 mod oom;
 mod report;
 mod resources;
@@ -54,6 +55,8 @@ const CHECKS: &[&Check] = &[
     &tcp::UNANSWERED,
     &tcp::RESET_SENT,
     &tcp::RESET_RECEIVED,
+    &namespaces::LISTEN_OVERFLOW,
+    &namespaces::PORTS,
     &wait_profile::CHECK,
     &daemon_exit::CHECK,
     &block_io::CHECK,

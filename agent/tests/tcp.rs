@@ -13,7 +13,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
     use std::time::Duration;
 
-    use inquest_proto::v1::{TcpFlow, signal::Body, tcp_flow::Direction};
+    use inquest_proto::v1::{ListenOverflow, TcpFlow, signal::Body, tcp_flow::Direction};
 
     use super::live::{Agent, in_own_network, nft, nft_counter, own_netns};
 
@@ -70,10 +70,12 @@ mod tests {
 
     /// A counter of this namespace as the kernel has it.
     fn snmp(name: &str) -> u64 {
-        let counters = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
-        let mut lines = counters
-            .lines()
-            .filter_map(|line| line.strip_prefix("Tcp:"));
+        counter("snmp", "Tcp:", name)
+    }
+
+    fn counter(file: &str, line: &str, name: &str) -> u64 {
+        let counters = fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap();
+        let mut lines = counters.lines().filter_map(|text| text.strip_prefix(line));
         let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
         let mut pairs = names.split_whitespace().zip(values.split_whitespace());
         pairs
@@ -170,6 +172,61 @@ mod tests {
             snmp("RetransSegs")
         );
         assert_eq!(agent.lost("flow_map"), 0);
+        agent.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_full_accept_queue_is_told_with_its_listener_as_the_kernel_counted_it() {
+        if !in_own_network("a_full_accept_queue_is_told_with_its_listener_as_the_kernel_counted_it")
+        {
+            return;
+        }
+        let Some(mut agent) = Agent::start("netns_samples").await else {
+            return;
+        };
+        let listener = rustix::net::socket(
+            rustix::net::AddressFamily::INET6,
+            rustix::net::SocketType::STREAM,
+            None,
+        )
+        .unwrap();
+        let any = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        rustix::net::bind(&listener, &any).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&listener).unwrap()).unwrap();
+        let timeout = Duration::from_millis(1200);
+        let waiting: Vec<_> = (0..6)
+            .filter_map(|_| TcpStream::connect_timeout(&address, timeout).ok())
+            .collect();
+        assert_eq!(waiting.len(), 2, "the backlog, and one more");
+        let counted = counter("netstat", "TcpExt:", "ListenOverflows");
+        assert!(counted > 0);
+        let told = |agent: &mut Agent| -> Vec<ListenOverflow> {
+            let bodies = agent.bodies().into_iter();
+            let overflows = bodies.filter_map(|body| match body {
+                Body::ListenOverflow(told) if told.netns == own_netns() => Some(told),
+                _ => None,
+            });
+            overflows.collect()
+        };
+        let overflows =
+            |told: &[ListenOverflow]| told.iter().map(|told| told.overflows).sum::<u64>();
+        agent
+            .until(|agent| overflows(&told(agent)) >= counted)
+            .await;
+        let told = told(&mut agent);
+        assert_eq!(
+            overflows(&told),
+            counter("netstat", "TcpExt:", "ListenOverflows")
+        );
+        let full = told.iter().flat_map(|told| &told.listeners).next().unwrap();
+        assert_eq!((full.queued, full.max), (2, 1));
+        assert_eq!(full.owner.as_ref().unwrap().pid, std::process::id());
+        let local = full.local.as_ref().unwrap();
+        assert_eq!(
+            (local.address.as_str(), local.port),
+            ("::1", u32::from(address.port()))
+        );
         agent.stop().await;
     }
 

@@ -4,6 +4,7 @@ mod block_io;
 mod clock_step;
 mod failed_calls;
 mod kernel_log;
+mod namespaces;
 mod network;
 mod resource_usage;
 mod wait_profile;
@@ -25,6 +26,7 @@ use block_io::BlockIoCounts;
 use clock_step::ClockStep;
 use failed_calls::FailedCalls;
 use kernel_log::KernelLog;
+use namespaces::NamespaceSamples;
 use network::Network;
 use resource_usage::ResourceSamples;
 use wait_profile::WaitProfiler;
@@ -51,7 +53,7 @@ pub(crate) struct Polled {
 }
 
 /// All sources that read files.
-pub(crate) const POLLED: [Polled; 1] = [resource_usage::POLLED];
+pub(crate) const POLLED: [Polled; 2] = [resource_usage::POLLED, namespaces::POLLED];
 
 impl Polled {
     fn missing(self) -> v1::ProbeStatus {
@@ -79,6 +81,14 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     let cgroups = Arc::clone(&parts.cgroups);
     let start = |status: &mut _| ResourceSamples::start(cgroups, status);
     sources.add_polled(resource_usage::POLLED, &parts.disabled, start);
+    let mut shortage_desk = None;
+    let cgroups = Arc::clone(&parts.cgroups);
+    let start = |status: &mut _| {
+        let started = NamespaceSamples::start(cgroups, status)?;
+        shortage_desk = Some(started.desk());
+        Some(started)
+    };
+    sources.add_polled(namespaces::POLLED, &parts.disabled, start);
     let profiler = WaitProfiler::open(ebpf, parts);
     sources.add("no container's waits are told", profiler);
     sources.add_node();
@@ -89,7 +99,7 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
             return sources;
         }
     };
-    let network = Network::open(ebpf, generations.clone(), kernel);
+    let network = Network::open(ebpf, generations.clone(), kernel, shortage_desk);
     sources.add("the network is not counted", network);
     let block_io = BlockIoCounts::open(ebpf, generations.clone());
     sources.add("requests to disks are not counted", block_io);

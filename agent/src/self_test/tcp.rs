@@ -8,11 +8,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use inquest_proto::v1::{self, TcpFlow, signal::Body, tcp_flow::Direction};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::{
     actor::{self, Actor},
     check::{Check, Deed, Place},
+    namespaces::listen_without_backlog,
 };
 
 const PLACE: Place = Place {
@@ -103,27 +103,10 @@ fn connect_to_nobody(_: &Actor) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With a backlog of 0, one connection may wait to be accepted; a further SYN is dropped, and sent again after a second.
+/// A further SYN is dropped, and sent again after a second.
 fn connect_to_a_full_queue(_: &Actor) -> anyhow::Result<()> {
-    let listener = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)
-        .context("failed to make a socket")?;
-    rustix::net::bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-        .context("failed to bind it")?;
-    rustix::net::listen(&listener, 0).context("failed to listen")?;
-    let address = rustix::net::getsockname(&listener).context("failed to read its port")?;
-    let address = SocketAddr::try_from(address).context("failed to read its address")?;
-    actor::tell("port", address.port())?;
-    let _accepted = TcpStream::connect(address).context("failed to connect at first")?;
-    // Whether this one still waits for its answer or for its program is the kernel's choice: it takes no timeout.
-    let waiting = rustix::net::socket_with(
-        AddressFamily::INET,
-        SocketType::STREAM,
-        SocketFlags::NONBLOCK,
-        None,
-    )
-    .context("failed to make a socket")?;
-    // Not told yet whether it is answered.
-    let _in_progress = rustix::net::connect(&waiting, &address);
+    let (_listener, address) = listen_without_backlog()?;
+    let _waits = TcpStream::connect(address).context("failed to connect at first")?;
     let timed_out = TcpStream::connect_timeout(&address, Duration::from_millis(1500)).is_err();
     ensure!(timed_out, "a full queue took another connection");
     Ok(())

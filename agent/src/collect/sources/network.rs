@@ -13,6 +13,7 @@ use inquest_agent_abi::Counted;
 use inquest_proto::v1::{self, loss::Stage};
 use tracing::debug;
 
+use super::namespaces::ShortageDesk;
 use crate::{
     attribute::Attributor,
     collect::{clock::ktime_now_ns, counted::Generations, ring_buffer::OpenError, source::Source},
@@ -49,16 +50,17 @@ struct Window {
 }
 
 impl Network {
-    /// Takes the maps out of `ebpf`, whose programs read `kernel`.
+    /// Takes the maps out of `ebpf`, whose programs read `kernel`. Shortages of local ports are handed in at the desk.
     pub(crate) fn open(
         ebpf: &mut Ebpf,
         generations: Generations,
         kernel: &Kernel,
+        shortage_desk: Option<ShortageDesk>,
     ) -> Result<Self, OpenError> {
         Ok(Self {
             generations,
             drops: Drops::open(ebpf, kernel.drop_reasons.clone())?,
-            flows: Flows::open(ebpf, kernel.reset_reasons.clone())?,
+            flows: Flows::open(ebpf, kernel.reset_reasons.clone(), shortage_desk)?,
             start_ktime_ns: ktime_now_ns(),
         })
     }

@@ -8,6 +8,7 @@ use inquest_agent_abi::{Counted, FlowCounts, FlowKey, OtherFlowsKey, names};
 use inquest_proto::v1::{self, TcpFlow, TcpFlows, signal::Body, tcp_flow::Direction};
 use tracing::debug;
 
+use super::super::namespaces::{PortShortage, ShortageDesk};
 use super::{Window, address::socket_address, errno};
 use crate::{
     attribute::Attributor,
@@ -34,6 +35,8 @@ pub(super) struct Flows {
     map: CountedMap<FlowKey, FlowCounts>,
     others: CountedMap<OtherFlowsKey, u64>,
     reasons: ResetReasons,
+    /// `None` when nobody looks into them.
+    shortage_desk: Option<ShortageDesk>,
     gathered: BTreeMap<Owner, Gathered>,
 }
 
@@ -49,11 +52,16 @@ struct Gathered {
 
 impl Flows {
     /// Takes the maps out of `ebpf`.
-    pub(super) fn open(ebpf: &mut Ebpf, reasons: ResetReasons) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        ebpf: &mut Ebpf,
+        reasons: ResetReasons,
+        shortage_desk: Option<ShortageDesk>,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
             map: CountedMap::open(ebpf, Counted::Flows, names::FLOWS)?,
             others: CountedMap::open(ebpf, Counted::OtherFlows, names::OTHER_FLOWS)?,
             reasons,
+            shortage_desk,
             gathered: BTreeMap::new(),
         })
     }
@@ -66,7 +74,10 @@ impl Flows {
         attributor: &mut Attributor,
     ) -> Vec<v1::Signal> {
         match (self.map.drain(generations), self.others.drain(generations)) {
-            (Ok(flows), Ok(others)) => gather(&mut self.gathered, &flows, &others, window),
+            (Ok(flows), Ok(others)) => {
+                self.report_shortages(&flows, window);
+                gather(&mut self.gathered, &flows, &others, window);
+            }
             (Err(error), _) | (_, Err(error)) => {
                 debug!(%error, "failed to read the map of connections");
             }
@@ -86,6 +97,15 @@ impl Flows {
             }
         }
         signals
+    }
+
+    /// Hands in who found no local port, one shortage for each owner.
+    fn report_shortages(&self, flows: &[(FlowKey, FlowCounts)], window: Window) {
+        if let Some(desk) = &self.shortage_desk {
+            for shortage in shortages(flows, window) {
+                desk.look_into(shortage);
+            }
+        }
     }
 
     /// Returns as many bodies as it takes, the other peers in the first.
@@ -111,6 +131,29 @@ impl Flows {
         }
         bodies
     }
+}
+
+/// Returns who found no local port, with the peer that most of them went to.
+fn shortages(flows: &[(FlowKey, FlowCounts)], window: Window) -> Vec<PortShortage> {
+    let mut owners: BTreeMap<Owner, (PortShortage, u64)> = BTreeMap::new();
+    for (key, counts) in flows.iter().filter(|(_, counts)| counts.without_port > 0) {
+        let (shortage, most) = owners.entry((key.netns, key.cgroup)).or_insert_with(|| {
+            let shortage = PortShortage {
+                netns: key.netns,
+                cgroup: key.cgroup,
+                start_ktime_ns: window.start_ktime_ns,
+                exhausted: 0,
+                peer: None,
+            };
+            (shortage, 0)
+        });
+        shortage.exhausted += counts.without_port;
+        if counts.without_port > *most {
+            *most = counts.without_port;
+            shortage.peer = socket_address(key.ip_version, key.peer, key.port);
+        }
+    }
+    owners.into_values().map(|(shortage, _)| shortage).collect()
 }
 
 fn gather(
@@ -299,6 +342,24 @@ mod tests {
         assert_eq!((flow.attempts, flow.established, flow.refused), (3, 1, 2));
         assert_eq!((flow.connect_latency_max_ns, flow.reset_reason), (9, 3));
         assert_eq!(gathered.len(), 1, "another owner's wait");
+    }
+
+    #[test]
+    fn finds_who_had_no_port_and_where_to_most_of_them_went() {
+        let without = |without_port| FlowCounts {
+            without_port,
+            ..FlowCounts::ZERO
+        };
+        let flows = [
+            (key(1, 80, 0), without(2)),
+            (key(1, 443, 0), without(5)),
+            (key(1, 53, 0), without(1)),
+            (key(2, 80, 0), GOOD),
+        ];
+        let shortages = shortages(&flows, window(1));
+        assert_eq!(shortages.len(), 1);
+        assert_eq!((shortages[0].cgroup, shortages[0].exhausted), (1, 8));
+        assert_eq!(shortages[0].peer.as_ref().unwrap().port, 443);
     }
 
     #[test]
