@@ -9,7 +9,6 @@ mod exec_failures;
 mod kernel_symbols;
 mod last_words;
 mod lifecycle;
-mod mounts;
 mod oom;
 mod pace;
 mod probe_log;

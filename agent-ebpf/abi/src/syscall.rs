@@ -147,15 +147,16 @@ pub struct FailedCall {
     pub call: u32,
     /// Positive.
     pub errno: u16,
-    /// Always 0.
-    pub reserved: u8,
+    /// Of an open file: 1 when `argument` is the whole way.
+    pub argument_whole: u8,
     /// What `argument` and `device` are.
     pub kind: Argument,
     /// Of an open file: the device of its file system, as the kernel keeps it; 0 when unknown.
     pub device: u32,
     /// Name of the thread that called, ended by NUL.
     pub comm: [u8; MAX_COMM],
-    /// A path ended by NUL, or a socket address, of which its family tells the length.
+    /// A path ended by NUL; or a socket address, of which its family tells the length; or of an open file the names from
+    /// where its file system is mounted up to the root, each ended by NUL, the last by two.
     pub argument: [u8; MAX_ARGUMENT],
 }
 

@@ -17,7 +17,7 @@ const MAX_OF_OTHERS: usize = 16;
 /// What failed before an end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FailedBefore {
-    /// As the wire has them, without mount points.
+    /// As the wire has them.
     pub calls: Vec<v1::FailedCall>,
     /// Calls that are no longer known.
     pub dropped: u64,
@@ -99,7 +99,7 @@ fn wire_call(call: &FailedCall) -> v1::FailedCall {
         path,
         address,
         device: device(call.device),
-        mount_point: String::new(),
+        mount_point: mount_point(call).unwrap_or_default(),
     }
 }
 
@@ -109,6 +109,23 @@ fn device(number: u32) -> String {
         return String::new();
     }
     format!("{}:{}", number >> 20, number & 0xf_ffff)
+}
+
+/// Joins the names on the way up from where an open file's file system is mounted; `None` when some are missing.
+fn mount_point(call: &FailedCall) -> Option<String> {
+    if call.kind != Argument::FILE || call.argument_whole == 0 {
+        return None;
+    }
+    let mut path = String::new();
+    let names = call.argument.split(|byte| *byte == 0);
+    for name in names.take_while(|name| !name.is_empty()) {
+        path.insert_str(0, &String::from_utf8_lossy(name));
+        path.insert(0, '/');
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    Some(path)
 }
 
 /// Reads a `struct sockaddr`.
@@ -165,7 +182,7 @@ mod tests {
             pid,
             call: libc::SYS_openat as u32,
             errno: 2,
-            reserved: 0,
+            argument_whole: 0,
             kind: Argument::PATH_SECOND,
             device: 0,
             comm: [0; MAX_COMM],
@@ -284,6 +301,23 @@ mod tests {
         );
     }
 
+    #[test]
+    fn joins_the_names_up_from_a_mount_point() {
+        for (names, whole, expected) in [
+            (&b"data\0srv\0"[..], 1, Some("/srv/data")),
+            (b"", 1, Some("/")),
+            (b"data\0srv\0", 0, None),
+        ] {
+            let call = FailedCall {
+                kind: Argument::FILE,
+                argument_whole: whole,
+                argument: argument(names),
+                ..call(1, PID)
+            };
+            assert_eq!(mount_point(&call).as_deref(), expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_the_kernel_side_left_is_told_without_panic(
@@ -298,6 +332,7 @@ mod tests {
             for (call, sequence) in words.calls.iter_mut().zip(sequences) {
                 call.sequence = sequence;
                 call.kind = Argument(kind);
+                call.argument_whole = kind & 1;
                 call.argument.copy_from_slice(&bytes);
             }
             let before = FailedBefore::new(&words, &exit(init, u64::MAX), false);

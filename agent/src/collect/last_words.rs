@@ -7,10 +7,7 @@ use aya::{
 };
 use inquest_agent_abi::{LastWords as Words, ProcessExit, names};
 
-use super::{
-    mounts::MountTable,
-    ring_buffer::{OpenError, open_map},
-};
+use super::ring_buffer::{OpenError, open_map};
 use crate::attribute::{Attributor, FailedBefore};
 
 /// The cgroup of whatever was put into none: what its processes do has nothing in common.
@@ -34,16 +31,6 @@ impl LastWords {
         };
         let path = attributor.path(cgroup, exit.header.ktime_ns);
         let alone = path.as_deref().is_none_or(|path| path == ROOT);
-        let mut before = FailedBefore::new(&words, exit, alone);
-        if before.calls.iter().any(|call| !call.device.is_empty()) {
-            let mounts = MountTable::of(exit.process.parent_pid);
-            for call in &mut before.calls {
-                let mount_point = mounts.mount_point(&call.device);
-                mount_point
-                    .unwrap_or_default()
-                    .clone_into(&mut call.mount_point);
-            }
-        }
-        before
+        FailedBefore::new(&words, exit, alone)
     }
 }

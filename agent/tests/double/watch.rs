@@ -1,5 +1,6 @@
 //! A collector on the running kernel, and cgroups to be watched. Only for root: it loads the real programs.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -106,6 +107,16 @@ impl ScratchCgroup {
         let directory = mount.join(path.trim_start_matches('/'));
         fs::create_dir(&directory).unwrap();
         Self { directory, path }
+    }
+
+    /// Returns a command that runs `program` in it.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+            .arg(self.directory.join("cgroup.procs"))
+            .arg(program);
+        command
     }
 
     /// Starts `command` and moves it in.

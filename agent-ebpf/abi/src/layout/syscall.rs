@@ -23,8 +23,24 @@ offsets! {
 }
 
 offsets! {
-    /// From an open file to the device that it lives on.
+    /// From an open file to the device that it lives on, and to where that is mounted.
     FileLayout {
+        /// `file.f_path.mnt`
+        mount,
+        /// `mount.mnt`, the `struct vfsmount` in a `struct mount`
+        mount_public,
+        /// `mount.mnt_ns`
+        mount_namespace,
+        /// `mount.mnt_parent`
+        mount_parent,
+        /// `mount.mnt_mountpoint`
+        mount_place,
+        /// `vfsmount.mnt_root`
+        mount_root,
+        /// `dentry.d_parent`
+        entry_parent,
+        /// `dentry.d_name.name`
+        entry_name,
         /// `inode.i_sb`
         super_block,
         /// `super_block.s_dev`

@@ -10,7 +10,7 @@ use inquest_agent_abi::{Argument, FailedCall, LastWords, MAX_ARGUMENT, MAX_COMM,
 use super::Failure;
 use crate::{
     count::add,
-    kernel_read::{Fields, device_of_open_file, read_user_bytes, read_user_text},
+    kernel_read::{Fields, OpenFile, read_user_bytes, read_user_text},
     maps::{CALL_SCRATCH, LAST_WORDS, LAYOUT, NO_WORDS},
 };
 
@@ -48,7 +48,7 @@ unsafe fn describe(failure: Failure, registers: impl Fields, call: *mut FailedCa
         (*call).pid = (bpf_get_current_pid_tgid() >> 32) as u32;
         (*call).call = failure.call;
         (*call).errno = failure.errno as u16;
-        (*call).reserved = 0;
+        (*call).argument_whole = 0;
         (*call).kind = failure.argument;
         (*call).device = 0;
         bpf_get_current_comm((&raw mut (*call).comm).cast(), MAX_COMM as u32);
@@ -73,7 +73,9 @@ unsafe fn describe(failure: Failure, registers: impl Fields, call: *mut FailedCa
             ),
             Argument::FILE => {
                 let number: u64 = registers.field(&LAYOUT.syscall.first);
-                (*call).device = device_of_open_file(number as u32);
+                let file = OpenFile::of_current(number as u32);
+                (*call).device = file.device();
+                (*call).argument_whole = u8::from(file.read_mount_point(argument));
             }
             _ => {}
         }

@@ -40,6 +40,26 @@ pub(super) const TABLE: &[Row] = &[
         &["task_struct.thread_info.status"],
         OPTIONAL,
     ),
+    row(|l| &mut l.file.mount, &["file.f_path.mnt"], OPTIONAL),
+    row(|l| &mut l.file.mount_public, &["mount.mnt"], OPTIONAL),
+    row(|l| &mut l.file.mount_namespace, &["mount.mnt_ns"], OPTIONAL),
+    row(
+        |l| &mut l.file.mount_parent,
+        &["mount.mnt_parent"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.file.mount_place,
+        &["mount.mnt_mountpoint"],
+        OPTIONAL,
+    ),
+    row(|l| &mut l.file.mount_root, &["vfsmount.mnt_root"], OPTIONAL),
+    row(|l| &mut l.file.entry_parent, &["dentry.d_parent"], OPTIONAL),
+    row(
+        |l| &mut l.file.entry_name,
+        &["dentry.d_name.name"],
+        OPTIONAL,
+    ),
     row(|l| &mut l.file.super_block, &["inode.i_sb"], OPTIONAL),
     row(|l| &mut l.file.device, &["super_block.s_dev"], OPTIONAL),
     row(
