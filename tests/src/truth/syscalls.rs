@@ -20,6 +20,7 @@ use crate::victim::{Act, Launcher};
 const EXECUTABLE: u32 = 0o755;
 /// Fails in various ways, many times over.
 const SCRIPT: &str = "#!/bin/sh
+exec 2>/dev/null
 for number in 1 2 3 4 5 6 7 8 9 10; do
     cat /inquest-missing/$number
     ls /proc/self/fd/99 /etc/hostname/inside
