@@ -86,12 +86,13 @@ pub struct Loss {
 impl Node {
     /// What its agent can and cannot see, as the engine reads it.
     pub fn coverage(&self) -> NodeCoverage {
-        let (attached, missing): (Vec<&Probe>, Vec<&Probe>) =
+        let (attached, others): (Vec<&Probe>, Vec<&Probe>) =
             self.probes.iter().partition(|probe| probe.is_attached());
+        let missing = others.iter().filter(|probe| !probe.is_at_rest());
         NodeCoverage {
             last_seen_at: self.last_seen_at.into(),
             attached: attached.iter().map(|probe| probe.name.clone()).collect(),
-            missing: missing.iter().map(|probe| probe.without.clone()).collect(),
+            missing: missing.map(|probe| probe.without.clone()).collect(),
             gaps: self
                 .gaps
                 .iter()
@@ -114,10 +115,10 @@ impl Node {
 }
 
 impl Loss {
-    /// It took program starts, plain exits and new cgroups only: kills, crashes and ends of containers
-    /// come by the urgent lane, and no rate limit holds for them.
+    /// It took program starts, plain exits, new cgroups and counts only: kills, crashes and ends of
+    /// containers come by the urgent lane, and no rate limit holds for them.
     pub fn is_of_bulk_lane(&self) -> bool {
-        self.stage == "rate_limit" || (self.stage == "ring_buffer" && self.reason == "bulk_lane")
+        self.stage == "rate_limit" || (self.stage == "ring_buffer" && self.reason != "urgent_lane")
     }
 }
 
@@ -127,9 +128,15 @@ impl Probe {
         self.state == "attached"
     }
 
-    /// Ready, but let go for its cost.
+    /// Ready, but not attached: let go for its cost, or at rest.
     pub fn is_on_demand(&self) -> bool {
         self.state == "on-demand"
+    }
+
+    /// Nothing needs it now, and the agent attaches it by itself when something does. One that was let
+    /// go for its cost says so.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_on_demand() && self.detail.is_empty()
     }
 }
 
@@ -147,6 +154,7 @@ mod tests {
         };
         assert!(loss("rate_limit", "cgroup_exec_rate").is_of_bulk_lane());
         assert!(loss("ring_buffer", "bulk_lane").is_of_bulk_lane());
+        assert!(loss("ring_buffer", "drop_map").is_of_bulk_lane());
         for (stage, reason) in [
             ("ring_buffer", "urgent_lane"),
             ("decode", "short_record"),
@@ -156,5 +164,37 @@ mod tests {
         ] {
             assert!(!loss(stage, reason).is_of_bulk_lane(), "{stage} {reason}");
         }
+    }
+
+    #[test]
+    fn what_is_at_rest_is_not_missing() {
+        let probe = |name: &str, state: &str, detail: &str| Probe {
+            name: name.to_owned(),
+            state: state.to_owned(),
+            hook: String::new(),
+            detail: detail.to_owned(),
+            without: format!("what {name} tells"),
+        };
+        let node = Node {
+            name: "n".to_owned(),
+            agent_id: "n".to_owned(),
+            agent_version: String::new(),
+            kernel_release: String::new(),
+            cgroup_version: 2,
+            connected: true,
+            last_seen_at: Time(jiff::Timestamp::UNIX_EPOCH),
+            probes: vec![
+                probe("mark_victim", "attached", ""),
+                probe("sched_switch", "on-demand", ""),
+                probe("sys_exit", "on-demand", "over the budget"),
+                probe("kfree_skb", "missing", "no such tracepoint"),
+            ],
+            gaps: Vec::new(),
+            lost: Vec::new(),
+            spool_bytes: 0,
+            cost: None,
+        };
+        let missing = node.coverage().missing;
+        assert_eq!(missing, ["what sys_exit tells", "what kfree_skb tells"]);
     }
 }

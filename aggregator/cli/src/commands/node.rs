@@ -64,8 +64,12 @@ fn row(node: &Node, page: &Page) -> [String; 11] {
 
 /// How many watch of how many there are, and how many wait for the cost governor.
 fn probes(probes: &[Probe]) -> String {
-    let attached = probes.iter().filter(|probe| probe.is_attached()).count();
-    let waiting = probes.iter().filter(|probe| probe.is_on_demand()).count();
+    let is_ready = |probe: &&Probe| probe.is_attached() || probe.is_at_rest();
+    let attached = probes.iter().filter(is_ready).count();
+    let waiting = probes
+        .iter()
+        .filter(|probe| probe.is_on_demand() && !probe.is_at_rest());
+    let waiting = waiting.count();
     let all = probes.len();
     match waiting {
         0 => format!("{attached}/{all}"),

@@ -170,7 +170,7 @@ fn probes(node: &Node) -> Vec<Check> {
     let (on_demand, missing): (Vec<&Probe>, Vec<&Probe>) = node
         .probes
         .iter()
-        .filter(|probe| !probe.is_attached())
+        .filter(|probe| !probe.is_attached() && !probe.is_at_rest())
         .partition(|probe| probe.is_on_demand());
     let mut checks: Vec<Check> = missing
         .into_iter()
@@ -197,7 +197,7 @@ fn probes(node: &Node) -> Vec<Check> {
     }));
     if checks.is_empty() && !node.probes.is_empty() {
         let detail = format!(
-            "all {} attached, kernel {}",
+            "all {} attached or at rest, kernel {}",
             node.probes.len(),
             node.kernel_release
         );
@@ -310,6 +310,7 @@ mod tests {
     fn a_probe_let_go_for_its_cost_is_no_warning() {
         let mut node = node();
         node.probes[0].state = "on-demand".into();
+        node.probes[0].detail = "over the budget".into();
         assert_eq!(verdicts(&of(&node)), [("node/n1/mark_victim", Verdict::Ok)]);
     }
 
