@@ -19,6 +19,8 @@ pub enum Tool {
     Nft,
     /// Mounts.
     Mount,
+    /// What is mounted where.
+    Findmnt,
     /// Counts failed system calls, independently of the product.
     Strace,
     /// Does the same jobs as the product's probes, for comparison.
@@ -31,6 +33,7 @@ impl Tool {
             Self::Ip => "ip",
             Self::Nft => "nft",
             Self::Mount => "mount",
+            Self::Findmnt => "findmnt",
             Self::Strace => "strace",
             Self::Bpftrace => "bpftrace",
         }
@@ -41,6 +44,7 @@ impl Tool {
             Self::Ip => "iproute2",
             Self::Nft => "nftables",
             Self::Mount => "mount",
+            Self::Findmnt => "util-linux",
             Self::Strace => "strace",
             Self::Bpftrace => "bpftrace",
         }

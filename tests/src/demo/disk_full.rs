@@ -25,6 +25,7 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
         dir: dir.path().to_owned(),
     };
     let mut shop = launcher.launch_in(&mounts, &cgroup, "shop", fill).await?;
+    let device = device(&mounts, &mount_point)?;
     shop.release().await?;
     shop.failed_with(Errno::NOSPC.raw_os_error()).await?;
     let death = shop.death().await?;
@@ -43,7 +44,7 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
         stored: Stored {
             kind: "process_exit",
             about: About::Process(death.pid),
-            holds: Box::new(move |signal| holds(signal, &mount_point)),
+            holds: Box::new(move |signal| holds(signal, &device)),
         },
         props: Props {
             cgroups: vec![cgroup],
@@ -54,12 +55,17 @@ pub(super) async fn play(launcher: &Launcher) -> anyhow::Result<Played> {
     })
 }
 
+/// The number of the file system's device, as mountinfo spells it.
+fn device(mounts: &Namespaces, mount_point: &str) -> anyhow::Result<String> {
+    let table = mounts.run(Tool::Findmnt, &["-no", "MAJ:MIN", mount_point])?;
+    Ok(table.trim().to_owned())
+}
+
 /// The last that failed was a write to that file system, for want of space.
-fn holds(signal: &v1::Signal, mount_point: &str) -> bool {
+fn holds(signal: &v1::Signal, device: &str) -> bool {
     let Some(Body::ProcessExit(exit)) = &signal.body else {
         return false;
     };
     let last = exit.last_words.last();
-    exit.code == 1
-        && last.is_some_and(|call| call.errno == "ENOSPC" && call.mount_point == mount_point)
+    exit.code == 1 && last.is_some_and(|call| call.errno == "ENOSPC" && call.device == device)
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::word;
 
@@ -15,6 +16,10 @@ const CANNOT_EXECUTE: u8 = 126;
 const STEP_BYTES: usize = 64 << 10;
 /// A filler gives up here, so that a disk that is larger than it should be is not filled.
 const MAX_FILLED_BYTES: usize = 64 << 20;
+/// Between two attempts to write.
+const RETRY: Duration = Duration::from_millis(200);
+/// Attempts that fail before a filler gives up: three seconds.
+const MAX_REFUSED: u32 = 15;
 /// Exit code of a filler that nothing stopped.
 const NOT_STOPPED: u8 = 3;
 
@@ -48,15 +53,21 @@ pub(super) fn r#become(program: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(CANNOT_EXECUTE))
 }
 
-/// Writes a file as long as there is room.
+/// Writes a file as long as there is room, and gives up when there is none for a while, as programs do
+/// that keep for some time what they cannot write.
 pub(super) fn fill(dir: &Path) -> anyhow::Result<ExitCode> {
     let mut file = File::create_new(dir.join("journal"))?;
     if !word::ready()? {
         return Ok(ExitCode::SUCCESS);
     }
     let step = vec![1; STEP_BYTES];
+    let mut refused = 0;
     for _ in 0..MAX_FILLED_BYTES / STEP_BYTES {
-        if let Err(error) = file.write_all(&step) {
+        let Err(error) = file.write_all(&step) else {
+            continue;
+        };
+        refused += 1;
+        if refused > MAX_REFUSED || !word::rest(RETRY)? {
             return Ok(failed(&error));
         }
     }
