@@ -10,7 +10,7 @@ use std::path::Path;
 use e2e::binaries::Binaries;
 use e2e::demo::Stage;
 use e2e::proof::Proof;
-use e2e::stack::Stack;
+use e2e::stack::{ALWAYS_ON, Stack};
 use e2e::victim::Launcher;
 use e2e::{explain, host, kernel};
 
@@ -43,7 +43,7 @@ async fn real_deaths_are_reported_as_they_happened() {
     let Some((binaries, launcher)) = needs() else {
         return;
     };
-    let stack = Stack::start(&binaries, "").await.unwrap();
+    let stack = Stack::start_with(&binaries, "", ALWAYS_ON).await.unwrap();
     let stage = Stage::new(stack.client.clone(), launcher, &binaries.cli);
     let mut proof = Proof::begin("live").unwrap();
     kernel::prove_briefly(&stage, &mut proof).await.unwrap();

@@ -66,12 +66,17 @@ pub enum Demo {
 
 impl Demo {
     /// Those that the kernel tests judge.
-    pub const JUDGED: [Self; 5] = [
+    pub const JUDGED: [Self; 10] = [
         Self::Oom,
         Self::ChildOom,
         Self::Segfault,
         Self::Sigkill,
         Self::KilledBySibling,
+        Self::MissingFile,
+        Self::Refused,
+        Self::Dropped,
+        Self::PidsLimit,
+        Self::SlowLock,
     ];
 
     /// Makes the failure happen.

@@ -15,7 +15,7 @@ use crate::demo::{Demo, Stage};
 use crate::guest;
 use crate::host;
 use crate::proof::Proof;
-use crate::stack::Stack;
+use crate::stack::{ALWAYS_ON, Stack};
 use crate::victim::Launcher;
 
 pub use oom_storm::Storm;
@@ -47,7 +47,7 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     host::require_root("this test")?;
     let binaries = Binaries::beside_own()?;
     let mut proof = Proof::begin("test-kernel --host")?;
-    let stack = Stack::start(&binaries, "").await?;
+    let stack = Stack::start_with(&binaries, "", ALWAYS_ON).await?;
     let stage = Stage::new(stack.client.clone(), Launcher::own()?, &binaries.cli);
     oom_storm::prove(options.storm, &stage, &mut proof).await?;
     probes::prove(&stage, &mut proof).await?;

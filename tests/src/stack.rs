@@ -17,6 +17,8 @@ use crate::client::Client;
 
 /// The node name under which a private agent reports.
 pub const NODE: &str = "e2e-node";
+/// Configures an agent that keeps every probe attached, whatever else the machine does.
+pub const ALWAYS_ON: &str = "probes:\n  mode: always-on\n";
 
 /// The running daemons of one proof.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::binaries::Binaries;
 use crate::client::Client;
 use crate::host;
 use crate::proof::Proof;
-use crate::stack::Stack;
+use crate::stack::{ALWAYS_ON, Stack};
 use crate::victim::Launcher;
 
 /// Longest wait until all is told: windows close every second or few.
@@ -37,8 +37,7 @@ pub async fn run(json: Option<&Path>) -> anyhow::Result<ExitCode> {
     let binaries = Binaries::beside_own()?;
     let launcher = Launcher::own()?;
     let mut proof = Proof::begin("test-truth")?;
-    let agent = "probes:\n  mode: always-on\n";
-    let stack = Stack::start_with(&binaries, "", agent).await?;
+    let stack = Stack::start_with(&binaries, "", ALWAYS_ON).await?;
     prove(&stack.client, &launcher, &mut proof).await?;
     stack.stop().await?;
     proof.finish(json)

@@ -5,7 +5,10 @@ use super::bpftrace::Bpftrace;
 use crate::bench::bpf::{self, Cost};
 use crate::bench::process;
 use crate::binaries::Binaries;
-use crate::stack::Stack;
+use crate::stack::{ALWAYS_ON, Stack};
+
+/// Configures an agent that attaches what costs much only while it is asked to.
+const ON_DEMAND: &str = "probes:\n  mode: on-demand\n";
 
 /// A watcher that a figure is taken under.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -36,16 +39,15 @@ impl Side {
 
     /// Starts it and waits until it watches.
     pub(super) async fn start(self, binaries: &Binaries) -> anyhow::Result<Watcher> {
+        // The mode is pinned: what is measured must not change it meanwhile.
         let agent = |mode| async move {
-            // Pinned: what is measured must not change its mode meanwhile.
-            let agent = format!("probes:\n  mode: {mode}\n");
-            let stack = Stack::start_with(binaries, "", &agent).await?;
+            let stack = Stack::start_with(binaries, "", mode).await?;
             anyhow::Ok(Watcher::Agent(Box::new(stack)))
         };
         match self {
             Self::Off => Ok(Watcher::Nobody),
-            Self::AlwaysOn => agent("always-on").await,
-            Self::OnDemand => agent("on-demand").await,
+            Self::AlwaysOn => agent(ALWAYS_ON).await,
+            Self::OnDemand => agent(ON_DEMAND).await,
             Self::Bpftrace => Ok(Watcher::Bpftrace(Bpftrace::start().await?)),
         }
     }
