@@ -18,6 +18,7 @@ mod recent_processes;
 mod ring_buffer;
 mod source;
 mod sources;
+mod write_failures;
 
 use std::{
     fmt, io,

@@ -10,6 +10,7 @@ mod drop;
 mod exec;
 mod exit;
 mod failed_calls;
+mod filesystem;
 mod leftovers;
 mod namespaces;
 mod oom;
@@ -50,6 +51,7 @@ const CHECKS: &[&Check] = &[
     &cgroup::START,
     &cgroup::REMOVAL,
     &resources::CHECK,
+    &filesystem::CHECK,
     &drop::CHECK,
     &tcp::REFUSED,
     &tcp::UNANSWERED,

@@ -294,6 +294,15 @@ mod tests {
              kubelet-kubepods-burstable-pod{UID_}.slice/cri-containerd-{INNER}.scope"
         );
         check(&kind, Some((INNER, Containerd)), Some(UID));
+        // kind on podman
+        check(
+            &format!(
+                "/machine.slice/libpod-{ID}.scope/container/kubelet.slice/kubelet-kubepods.slice/\
+                 kubelet-kubepods-pod{UID_}.slice/cri-containerd-{INNER}.scope"
+            ),
+            Some((INNER, Containerd)),
+            Some(UID),
+        );
         check(
             &format!("/docker/{ID}/kubelet/kubepods/besteffort/pod{UID}/{INNER}"),
             Some((INNER, Unspecified)),

@@ -3,9 +3,12 @@
 mod block_io;
 mod clock_step;
 mod failed_calls;
+mod filesystem_usage;
 mod kernel_log;
 mod namespaces;
 mod network;
+#[cfg(test)]
+mod real_cgroup;
 mod resource_usage;
 mod wait_profile;
 
@@ -20,11 +23,13 @@ use super::{
     counted::Generations,
     ring_buffer::OpenError,
     source::{Scheduled, Source},
+    write_failures::write_failures,
 };
 use crate::{kernel::Kernel, probes::WaitProbes, profile_desk::ProfileDesk, telemetry::ErrorChain};
 use block_io::BlockIoCounts;
 use clock_step::ClockStep;
 use failed_calls::FailedCalls;
+use filesystem_usage::FilesystemSamples;
 use kernel_log::KernelLog;
 use namespaces::NamespaceSamples;
 use network::Network;
@@ -53,7 +58,11 @@ pub(crate) struct Polled {
 }
 
 /// All sources that read files.
-pub(crate) const POLLED: [Polled; 2] = [resource_usage::POLLED, namespaces::POLLED];
+pub(crate) const POLLED: [Polled; 3] = [
+    resource_usage::POLLED,
+    namespaces::POLLED,
+    filesystem_usage::POLLED,
+];
 
 impl Polled {
     fn missing(self) -> v1::ProbeStatus {
@@ -89,6 +98,10 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
         Some(started)
     };
     sources.add_polled(namespaces::POLLED, &parts.disabled, start);
+    let (write_failures, reader) = write_failures();
+    let (cgroups, failures) = (Arc::clone(&parts.cgroups), write_failures.clone());
+    let start = |status: &mut _| FilesystemSamples::start(cgroups, (failures, reader), status);
+    sources.add_polled(filesystem_usage::POLLED, &parts.disabled, start);
     let profiler = WaitProfiler::open(ebpf, parts);
     sources.add("no container's waits are told", profiler);
     sources.add_node();
@@ -103,7 +116,7 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     sources.add("the network is not counted", network);
     let block_io = BlockIoCounts::open(ebpf, generations.clone());
     sources.add("requests to disks are not counted", block_io);
-    let failed_calls = FailedCalls::open(ebpf, generations);
+    let failed_calls = FailedCalls::open(ebpf, generations, write_failures);
     sources.add("failed calls are not counted", failed_calls);
     sources
 }

@@ -15,6 +15,7 @@ use crate::{
         counted::{CountedMap, CountedPerCpuMap, Generations},
         ring_buffer::OpenError,
         source::Source,
+        write_failures::WriteFailures,
     },
     loss::Losses,
 };
@@ -27,17 +28,23 @@ pub(crate) struct FailedCalls {
     generations: Generations,
     failures: CountedPerCpuMap<FailureKey>,
     forks: CountedMap<RefusedForksKey, RefusedForks>,
+    write_failures: WriteFailures,
     /// When the windows of the generation before and of the present one began.
     began_ktime_ns: [u64; 2],
 }
 
 impl FailedCalls {
-    /// Takes the maps out of `ebpf`.
-    pub(crate) fn open(ebpf: &mut Ebpf, generations: Generations) -> Result<Self, OpenError> {
+    /// Takes the maps out of `ebpf`; refused writes are told to `write_failures`, too.
+    pub(crate) fn open(
+        ebpf: &mut Ebpf,
+        generations: Generations,
+        write_failures: WriteFailures,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
             generations,
             failures: CountedPerCpuMap::open(ebpf, Counted::Failures, names::FAILURES)?,
             forks: CountedMap::open(ebpf, Counted::RefusedForks, names::FORKS_REFUSED)?,
+            write_failures,
             began_ktime_ns: [ktime_now_ns(); 2],
         })
     }
@@ -57,6 +64,7 @@ impl FailedCalls {
         for (key, count) in self.failures.drain(&mut self.generations)? {
             let failures = by_cgroup.entry(key.cgroup).or_default();
             failures.push((key.call, key.errno.into(), count));
+            self.write_failures.add(key.cgroup, key.errno.into(), count);
         }
         Ok(by_cgroup)
     }

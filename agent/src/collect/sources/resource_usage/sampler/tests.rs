@@ -1,20 +1,11 @@
 //! The sampler against files that stand still, then against real cgroups with real limits.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{fs, path::Path};
 
-use rustix::{
-    event::{Timespec, poll},
-    process::{Pid, Signal, kill_process},
-};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::collect::clock::ktime_now_ns;
+use crate::collect::{clock::ktime_now_ns, sources::real_cgroup::RealCgroup};
 
 const CONTAINER: &str = "kubepods/pod0f6c1b2a-3d4e-5f60-7182-93a4b5c6d7e8/3f1c7a52b0e94d6688a1c2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f50617";
 const MIB: u64 = 1 << 20;
@@ -23,7 +14,6 @@ const SECOND_NS: u64 = 1_000_000_000;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Long enough for a window of ten periods of a CPU quota.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-const MAX_REMOVALS: u32 = 1000;
 
 /// A sampler of one container whose files are plain ones.
 struct Still {
@@ -138,144 +128,66 @@ fn forgets_cgroups_that_are_gone_and_keeps_its_pace_for_many() {
     assert!(!has_container);
 }
 
-/// A real cgroup in the hierarchy of each controller, with one process in it.
+/// A real cgroup and a sampler of the node that it is on.
 struct Real {
-    path: String,
-    dirs: Vec<PathBuf>,
-    process: Option<Child>,
+    cgroup: RealCgroup,
     sampler: Sampler,
 }
 
 impl Real {
-    /// `None`, and a counted skip, where none can be made.
+    /// `None`, and a counted skip, where no cgroup can be made.
     fn make() -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let cgroup = RealCgroup::make()?;
         let identity = Arc::new(CgroupFs::find(Path::new("/sys/fs/cgroup")));
         let controllers = Controllers::find(&identity);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = format!("/inquest-sampler-{}-{number}", std::process::id());
-        let all = [
-            &controllers.memory,
-            &controllers.cpu,
-            &controllers.cpuacct,
-            &controllers.pids,
-        ];
-        let mut dirs: Vec<PathBuf> = all
-            .iter()
-            .filter_map(|files| files.directory(&path))
-            .collect();
-        dirs.sort();
-        dirs.dedup();
-        let mut real = Self {
-            path,
-            dirs: Vec::new(),
-            process: None,
-            sampler: Sampler::new(identity, controllers),
-        };
-        for dir in dirs {
-            if let Err(error) = fs::create_dir(&dir) {
-                testkit::skip(format_args!("no cgroup can be made: {error}"));
-                return None;
-            }
-            real.dirs.push(dir);
-        }
-        if real.dirs.is_empty() {
-            testkit::skip("no cgroup file system is mounted");
-            return None;
-        }
-        Some(real)
+        let sampler = Sampler::new(identity, controllers);
+        Some(Self { cgroup, sampler })
     }
 
-    /// Writes a setting wherever the file is; `None`, and a counted skip, where it is nowhere.
-    fn set(&self, file: &str, value: &str) -> Option<()> {
-        let written = self.dirs.iter().any(|dir| {
-            let file = dir.join(file);
-            file.is_file() && fs::write(file, value).is_ok()
-        });
-        if !written {
-            testkit::skip(format_args!("this node has no {file}"));
+    /// A tenth of a CPU.
+    fn set_quota(&self) -> Option<()> {
+        if self.sampler.controllers.cpu.is_unified() {
+            self.cgroup.set("cpu.max", "10000 100000")
+        } else {
+            self.cgroup.set("cpu.cfs_quota_us", "10000")
         }
-        written.then_some(())
     }
 
-    /// Runs a script that joins the cgroup before it does anything else.
-    fn run(&mut self, script: &str) {
-        let joins = |dir: &PathBuf| format!("echo 0 > {}/cgroup.procs", dir.display());
-        let lines: Vec<String> = self
-            .dirs
-            .iter()
-            .map(joins)
-            .chain([script.to_owned()])
-            .collect();
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &lines.join("\n")]);
-        command.stdin(Stdio::piped()).stderr(Stdio::null());
-        self.process = Some(command.spawn().unwrap());
+    fn set_memory_limit(&self) -> Option<()> {
+        if self.sampler.controllers.memory.is_unified() {
+            self.cgroup.set("memory.max", "33554432")
+        } else {
+            self.cgroup.set("memory.limit_in_bytes", "33554432")
+        }
     }
 
     /// Samples until something is told that `is_it`.
     async fn told(&mut self, is_it: impl Fn(&ResourceUsage) -> bool) -> Sample {
         let deadline = Instant::now() + DEADLINE;
+        let id = self.cgroup.id().unwrap();
         loop {
-            let id = self.sampler.cgroups.id_of(&self.path);
             let told = self.sampler.step(ktime_now_ns());
-            let ours = told
-                .into_iter()
-                .find(|sample| Some(sample.cgroup) == id && is_it(&sample.usage));
-            if let Some(sample) = ours {
+            let mut ours = told.into_iter().filter(|sample| sample.cgroup == id);
+            if let Some(sample) = ours.find(|sample| is_it(&sample.usage)) {
                 return sample;
             }
             assert!(
                 Instant::now() < deadline,
                 "never told: {:?}",
-                self.sampler.known.get(&id.unwrap_or(0))
+                self.sampler.known.get(&id)
             );
             sleep(LOOK_AGAIN).await;
         }
     }
 }
 
-impl Drop for Real {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let pids: Vec<u32> = self.sampler.cgroups.pids(&self.path, MAX_PIDS);
-            for pid in pids.into_iter().filter_map(|pid| Pid::from_raw(pid as i32)) {
-                // One that has ended meanwhile is fine.
-                let _gone = kill_process(pid, Signal::KILL);
-            }
-            drop(process.kill());
-            drop(process.wait());
-        }
-        for dir in &self.dirs {
-            // The kernel lets go of a cgroup shortly after its last process is gone.
-            let gone = (0..MAX_REMOVALS).any(|_| fs::remove_dir(dir).is_ok() || paused());
-            assert!(
-                gone || std::thread::panicking(),
-                "{} is left",
-                dir.display()
-            );
-        }
-    }
-}
-
-/// Pauses for a moment, without a runtime.
-fn paused() -> bool {
-    const PAUSE: Timespec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 10_000_000,
-    };
-    let _timed_out = poll(&mut [], Some(&PAUSE));
-    false
-}
-
 #[tokio::test]
 async fn tells_a_cgroup_that_its_quota_stops() {
     let Some(mut real) = Real::make() else { return };
-    let v1 = real.set_quota();
-    if v1.is_none() {
+    if real.set_quota().is_none() {
         return;
     }
-    real.run("while :; do :; done");
+    real.cgroup.run("while :; do :; done");
     let throttled =
         |usage: &ResourceUsage| usage.cpu_throttled_periods.is_some_and(|count| count >= 5);
     let sample = real.told(throttled).await;
@@ -289,30 +201,25 @@ async fn tells_a_cgroup_that_its_quota_stops() {
     assert!(sample.start_ktime_ns.is_some());
 }
 
-impl Real {
-    /// A tenth of a CPU.
-    fn set_quota(&self) -> Option<()> {
-        if self.sampler.controllers.cpu.is_unified() {
-            self.set("cpu.max", "10000 100000")
-        } else {
-            self.set("cpu.cfs_quota_us", "10000")
-        }
-    }
-}
-
 #[tokio::test]
 async fn tells_a_cgroup_that_can_fork_no_more() {
     let Some(mut real) = Real::make() else { return };
-    if real.set("pids.max", "4").is_none() {
+    if real.cgroup.set("pids.max", "4").is_none() {
         return;
     }
     // The third is the last that fits beside the shell; the fourth fails.
-    real.run("for i in 1 2 3; do sleep 60 & done; sleep 60 & read line");
+    real.cgroup
+        .run("for i in 1 2 3; do sleep 60 & done; sleep 60 & read line");
     let usage = real.told(|usage| usage.pids == Some(4)).await.usage;
     assert_eq!(usage.pids_max, Some(4));
     let refused = timeout(DEADLINE, async {
         loop {
-            let events = real.sampler.controllers.read(&real.path).pids.max_events;
+            let events = real
+                .sampler
+                .controllers
+                .read(&real.cgroup.path)
+                .pids
+                .max_events;
             if events.is_some_and(|events| events > 0) {
                 return;
             }
@@ -326,8 +233,9 @@ async fn tells_a_cgroup_that_can_fork_no_more() {
 async fn tells_a_process_at_its_limit_of_open_files() {
     let Some(mut real) = Real::make() else { return };
     let opens: Vec<String> = (3..10).map(|fd| format!("exec {fd}</dev/null")).collect();
-    real.run(&format!("ulimit -n 11\n{}\nread line", opens.join("\n")));
-    let pid = real.process.as_ref().map(Child::id).unwrap();
+    real.cgroup
+        .run(&format!("ulimit -n 11\n{}\nread line", opens.join("\n")));
+    let pid = real.cgroup.pid;
     let at_limit = |usage: &ResourceUsage| usage.open_files_max == Some(11);
     let usage = real.told(at_limit).await.usage;
     let truth = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
@@ -341,16 +249,12 @@ async fn tells_a_process_at_its_limit_of_open_files() {
 #[tokio::test]
 async fn tells_memory_that_nears_its_limit() {
     let Some(mut real) = Real::make() else { return };
-    let limit = if real.sampler.controllers.memory.is_unified() {
-        real.set("memory.max", "33554432")
-    } else {
-        real.set("memory.limit_in_bytes", "33554432")
-    };
-    if limit.is_none() {
+    if real.set_memory_limit().is_none() {
         return;
     }
     // What comes last is kept until the end, which does not come.
-    real.run("(head -c 30000000 /dev/zero; read line) | tail -c 30000000");
+    real.cgroup
+        .run("(head -c 30000000 /dev/zero; read line) | tail -c 30000000");
     let usage = real
         .told(|usage| usage.memory_bytes > Some(28 << 20))
         .await
