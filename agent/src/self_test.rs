@@ -23,9 +23,15 @@ mod tcp;
 mod wait_profile;
 mod watch;
 
+use std::{path::PathBuf, sync::Arc};
+
 use anyhow::{Context as _, bail};
 use inquest_proto::v1::{ProbeStatus, probe_status::State};
-use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,7 +47,7 @@ use watch::Watch;
 
 pub use report::{Outcome, Report, Verdict};
 
-/// Every check, in the order in which they are made. A new signal's check stands in the file of its family.
+/// Every check, in the order in which they begin. A new signal's check stands in the file of its family.
 const CHECKS: &[&Check] = &[
     &oom::CHECK,
     &exit::CHECK,
@@ -67,6 +73,9 @@ const CHECKS: &[&Check] = &[
     &failed_calls::EXEC,
     &failed_calls::FORK,
 ];
+
+/// Checks that are made at the same time: most of them wait, and each alone would take its windows in turn.
+const MAX_AT_ONCE: usize = 4;
 
 /// Probes without a check of their own, each with the probe whose check cannot pass without it.
 #[cfg(test)]
@@ -176,17 +185,26 @@ async fn test(options: &Options, mut tell: impl FnMut(&Outcome)) -> anyhow::Resu
     let Loaded {
         probes, collector, ..
     } = loaded;
-    let mut observing = Observing::start(collector);
+    let observing = Observing::start(collector);
+    let room = Arc::new(Semaphore::new(MAX_AT_ONCE));
+    // Aborted when it is dropped: nothing outlives a test that is asked to end.
+    let mut making = JoinSet::new();
     for check in options.checks() {
-        let status = check
-            .probe
-            .and_then(|name| probes.iter().find(|probe| probe.name == name));
-        let began = Instant::now();
-        let verdict = match obstacle(check, status) {
-            Some(why) => Err(NotPossible(why).into()),
-            None => attempt(check, &cgroup_root, &mut observing.watch).await,
+        let status = probes.iter().find(|probe| check.probe == Some(&probe.name));
+        let attempt = Attempt {
+            check,
+            status: status.cloned(),
+            cgroup_root: cgroup_root.clone(),
+            watch: Arc::clone(&observing.watch),
         };
-        add(Outcome::new(check, status, verdict, began.elapsed()));
+        let room = Arc::clone(&room);
+        making.spawn(async move {
+            let _place = room.acquire().await;
+            attempt.make().await
+        });
+    }
+    while let Some(made) = making.join_next().await {
+        add(made.context("a check panicked")?);
     }
     observing.stop().await?;
     let began = Instant::now();
@@ -214,32 +232,43 @@ fn blind_spot(check: &Check, hook: &str) -> Option<String> {
     BLIND.iter().find(is_it).map(|(.., why)| (*why).to_owned())
 }
 
-/// Makes one check in a place of its own.
-async fn attempt(
+/// One check and what it needs.
+struct Attempt {
     check: &'static Check,
-    cgroup_root: &std::path::Path,
-    watch: &mut Watch,
-) -> anyhow::Result<()> {
-    let scratch = Scratch::create(cgroup_root, check.place.limits)?;
-    watch.forget();
-    let deed = tokio::select! {
-        deed = scene::play(check, &scratch) => deed,
-        ended = watch.keep() => Err(ended),
-    };
-    let verdict = match deed {
-        Ok(deed) => watch.find(check, &deed).await,
-        Err(error) => Err(error),
-    };
-    // What could not be removed is the worse news.
-    scratch.remove()?;
-    verdict
+    status: Option<ProbeStatus>,
+    cgroup_root: PathBuf,
+    watch: Arc<Watch>,
+}
+
+impl Attempt {
+    async fn make(self) -> Outcome {
+        let began = Instant::now();
+        let verdict = match obstacle(self.check, self.status.as_ref()) {
+            Some(why) => Err(NotPossible(why).into()),
+            None => self.act_and_look().await,
+        };
+        Outcome::new(self.check, self.status.as_ref(), verdict, began.elapsed())
+    }
+
+    /// Acts in a place of its own, and looks for the signal of it.
+    async fn act_and_look(&self) -> anyhow::Result<()> {
+        let scratch = Scratch::create(&self.cgroup_root, self.check.place.limits)?;
+        let began = self.watch.now();
+        let verdict = match scene::play(self.check, &scratch).await {
+            Ok(deed) => self.watch.find(self.check, &deed, began).await,
+            Err(error) => Err(error),
+        };
+        // What could not be removed is the worse news.
+        scratch.remove()?;
+        verdict
+    }
 }
 
 /// The collector at work, and what it hands on.
 struct Observing {
     collector: JoinHandle<Result<(), CollectorError>>,
     shutdown: CancellationToken,
-    watch: Watch,
+    watch: Arc<Watch>,
 }
 
 impl Observing {
@@ -254,18 +283,22 @@ impl Observing {
                 None => Ok(()),
             }
         });
+        let watch = Arc::new(Watch::default());
+        // Ends with the collector, whose end of the channel is the only one.
+        tokio::spawn({
+            let watch = Arc::clone(&watch);
+            async move { watch.keep(receiver).await }
+        });
         Self {
             collector,
             shutdown,
-            watch: Watch::new(receiver),
+            watch,
         }
     }
 
     /// Detaches the probes.
     async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        // Nobody reads any more, so nothing waits for room.
-        drop(self.watch);
         self.collector
             .await
             .context("the collector panicked")?

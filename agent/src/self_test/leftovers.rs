@@ -1,7 +1,7 @@
 //! Looks whether everything that the self-test made is gone: programs, maps, cgroups. Must not take for its own what
 //! another agent on this node has loaded.
 
-use std::{collections::BTreeSet, fs, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, error::Error, fs, io, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use aya::{maps::loaded_maps, programs::loaded_programs};
@@ -65,19 +65,32 @@ impl Leftovers {
         let mut left = scratch::own(&self.cgroup_root)?;
         // Without them nothing was loaded, and listing them may not be allowed.
         if !self.programs.is_empty() {
-            for program in loaded_programs() {
+            for program in loaded_programs().filter(|program| !vanished(program)) {
                 let id = program.context("failed to list the loaded programs")?.id();
                 left.extend(self.programs.contains(&id).then(|| format!("program {id}")));
             }
         }
         if !self.maps.is_empty() {
-            for map in loaded_maps() {
+            for map in loaded_maps().filter(|map| !vanished(map)) {
                 let id = map.context("failed to list the loaded maps")?.id();
                 left.extend(self.maps.contains(&id).then(|| format!("map {id}")));
             }
         }
         Ok(left)
     }
+}
+
+/// Whether this was gone between its listing and the look at it.
+fn vanished<T, E: Error + 'static>(listed: &Result<T, E>) -> bool {
+    let mut cause = listed.as_ref().err().map(|error| error as &dyn Error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn id(fdinfo: &str, name: &str) -> Option<u32> {
@@ -95,5 +108,16 @@ mod tests {
         assert_eq!(id(program, "prog_id:"), Some(1294));
         assert_eq!(id(program, "map_id:"), None);
         assert_eq!(id("", "map_id:"), None);
+    }
+
+    #[test]
+    fn what_vanishes_during_the_look_is_gone_and_no_error() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to look")]
+        struct Outer(#[source] io::Error);
+        let listed = |kind: io::ErrorKind| Err::<u32, _>(Outer(kind.into()));
+        assert!(vanished(&listed(io::ErrorKind::NotFound)));
+        assert!(!vanished(&listed(io::ErrorKind::PermissionDenied)));
+        assert!(!vanished(&Ok::<_, Outer>(1)));
     }
 }

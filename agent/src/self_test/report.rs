@@ -110,7 +110,7 @@ pub struct Report {
     pub kernel_release: String,
     /// 1 for v1, 2 for v2, 3 for both, 0 when no cgroup file system was found.
     pub cgroup_version: u32,
-    /// In the order in which the checks were made.
+    /// In the order in which the checks ended.
     pub outcomes: Vec<Outcome>,
 }
 
