@@ -7,7 +7,6 @@ mod initramfs;
 mod machine;
 mod observer;
 mod oom;
-mod self_tests;
 mod wire;
 
 use std::fmt;

@@ -15,6 +15,7 @@ use crate::demo::{Demo, Stage};
 use crate::guest;
 use crate::host;
 use crate::proof::Proof;
+use crate::self_test;
 use crate::stack::{ALWAYS_ON, Stack};
 use crate::victim::Launcher;
 
@@ -55,6 +56,7 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     lifecycle::prove(&stage, &mut proof).await?;
     short_lives::prove(options.lives, &stage, &mut proof).await?;
     stack.stop().await?;
+    self_test::prove(&binaries.agent, &mut proof).await?;
     proof.finish(json)
 }
 

@@ -10,10 +10,10 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
 use super::wire::{Line, Speaker};
-use super::{drop_reasons, oom, self_tests};
-use crate::host;
-use crate::output;
+use super::{drop_reasons, initramfs, oom};
 use crate::proof::Proof;
+use crate::traces::Traces;
+use crate::{host, output, self_test};
 
 /// The serial line to the harness; the first one is the console.
 const LINE: &str = "/dev/ttyS1";
@@ -74,7 +74,14 @@ fn grant_controllers(root: &Path) -> anyhow::Result<()> {
 /// What is proven, part by part; each is heard as soon as it is known.
 async fn prove(speaker: &mut Speaker) -> anyhow::Result<()> {
     let mut proof = Proof::begin("guest")?;
-    self_tests::prove(&mut proof).await?;
+    let before = Traces::find()?;
+    self_test::prove(Path::new(initramfs::AGENT), &mut proof).await?;
+    let left = Traces::find()?;
+    proof.exactly(
+        "left behind by the self-tests",
+        left.since(&before).join(", "),
+        String::new(),
+    );
     hand_on(&mut proof, speaker)?;
     drop_reasons::prove(&mut proof)?;
     hand_on(&mut proof, speaker)?;

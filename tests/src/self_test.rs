@@ -1,13 +1,13 @@
-//! The agent's self-test in a guest: by the hooks that it chooses, and by each hook alone. Must take only the
-//! agent's word for what is not possible, and shows it.
+//! The agent's self-test, by the hooks that the agent chooses and by those it would fall back to. Takes only the
+//! agent's word for what is not possible here, and shows it.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use super::initramfs::AGENT;
 use crate::proof::Proof;
 
 /// The hooks that one and the same tracepoint may be had by, best first; those after the one that the agent
@@ -30,8 +30,9 @@ struct Outcome {
     why: String,
 }
 
-pub(super) async fn prove(proof: &mut Proof) -> anyhow::Result<()> {
-    let chosen = run("best hook", &[], proof).await?;
+/// Has `agent` test itself; each check that fails is short.
+pub async fn prove(agent: &Path, proof: &mut Proof) -> anyhow::Result<()> {
+    let chosen = run(agent, "best hook", &[], proof).await?;
     for (index, hook) in LADDER.into_iter().enumerate() {
         let better = LADDER.get(..index).unwrap_or_default();
         let falls_back = |outcome: &&Outcome| better.contains(&outcome.hook.as_str());
@@ -39,21 +40,21 @@ pub(super) async fn prove(proof: &mut Proof) -> anyhow::Result<()> {
         let mut args = vec!["--hook", hook];
         args.extend(checks.flat_map(|outcome| ["--only", &outcome.check]));
         if args.contains(&"--only") {
-            run(hook, &args, proof).await?;
+            run(agent, hook, &args, proof).await?;
         }
     }
     Ok(())
 }
 
-async fn run(by: &str, args: &[&str], proof: &mut Proof) -> anyhow::Result<Report> {
-    let output = Command::new(AGENT)
+async fn run(agent: &Path, by: &str, args: &[&str], proof: &mut Proof) -> anyhow::Result<Report> {
+    let output = Command::new(agent)
         .args(["self-test", "--output", "json"])
         .args(args)
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output()
         .await
-        .context("failed to run the self-test")?;
+        .with_context(|| format!("failed to run {}", agent.display()))?;
     let report: Report = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("the self-test ended with {}", output.status))?;
     for outcome in &report.outcomes {
