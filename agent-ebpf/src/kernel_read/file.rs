@@ -12,8 +12,9 @@ const MAX_STEPS: usize = 20;
 /// The kernel's pointers that are errors begin this far below 0.
 const MAX_ERRNO: i64 = 4095;
 
-/// Bytes of one name that are kept, its NUL included.
+/// Bytes of one name that are kept, its NUL included; half of the room, so that one mask bounds both.
 const MAX_NAME: usize = 64;
+const _: () = assert!(MAX_ARGUMENT == 2 * MAX_NAME && MAX_NAME.is_power_of_two());
 
 /// A `struct file`.
 #[derive(Clone, Copy)]
@@ -68,13 +69,16 @@ impl OpenFile {
                 root = read(mount.wrapping_add(public as u64), &LAYOUT.file.mount_root);
                 continue;
             }
-            if len > MAX_ARGUMENT - MAX_NAME {
+            if len >= MAX_ARGUMENT - MAX_NAME {
                 return false;
             }
+            // 5.10 forgets the bound of a number that it has put on the stack: told again, where the compiler cannot
+            // take it for known.
+            let at = core::hint::black_box(len) & (MAX_NAME - 1);
             let name: Address = read(entry, &LAYOUT.file.entry_name);
             // SAFETY: there is room for the longest name at `len`; the helper checks the source.
             let copied = unsafe {
-                let at = to.cast::<u8>().add(len);
+                let at = to.cast::<u8>().add(at);
                 bpf_probe_read_kernel_str(at.cast(), MAX_NAME as u32, name as *const _)
             };
             // One that fills its place may have been cut; a directory that was removed leads nowhere.
