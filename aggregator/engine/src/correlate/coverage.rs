@@ -94,7 +94,7 @@ impl Coverage {
         }
         if known.left_out > 0 {
             self.notes.push(format!(
-                "{} routine records (program starts, plain exits, new cgroups) of node {} were left out; \
+                "{} routine records (program starts, exits, cgroups, counts) of node {} were left out; \
                  no kill is among them",
                 known.left_out,
                 clean(&node.0)

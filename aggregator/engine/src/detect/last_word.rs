@@ -35,16 +35,14 @@ pub(super) fn find<'a>(
 ) -> Option<LastWord<'a>> {
     let death = case.failed_main()?;
     let own = death.process.map(|process| process.pid);
-    let of_process = |call: &&FailedCall| Some(call.pid) == own;
-    let near = || near_end(case, death);
-    let own = near().rfind(|(call, _)| of_process(call) && wanted(call));
-    let (call, before_end) = own.or_else(|| near().rfind(|(call, _)| wanted(call)))?;
+    let near = near_end(case, death);
+    let newest = |takes: &dyn Fn(&FailedCall) -> bool| near.iter().rfind(|(call, _)| takes(call));
+    let own = newest(&|call| Some(call.pid) == own && wanted(call));
+    let (call, before_end) = *own.or_else(|| newest(&wanted))?;
     let exit = death.exit?;
-    let later = near()
-        .rev()
-        .take_while(|(other, _)| !std::ptr::eq(*other, call));
+    let later = near.iter().rev();
     let is_last = !later
-        .into_iter()
+        .take_while(|(other, _)| !std::ptr::eq(*other, call))
         .any(|(other, _)| other.pid == call.pid && is_telling(other));
     Some(LastWord {
         call,
@@ -55,23 +53,24 @@ pub(super) fn find<'a>(
     })
 }
 
-fn near_end<'a>(
-    case: &Case<'a>,
-    death: &Death<'a>,
-) -> impl DoubleEndedIterator<Item = (&'a FailedCall, Duration)> {
+/// The failed calls near the end, oldest first, each with how long before.
+fn near_end<'a>(case: &Case<'a>, death: &Death<'a>) -> Vec<(&'a FailedCall, Duration)> {
     let end = death.exit.map_or(0, |exit| exit.signal.ktime_ns);
-    let words = case.last_words().iter();
-    words
-        .map(move |call| {
-            let known = call.ktime_ns != 0 && end != 0;
-            let apart = if known {
-                end.saturating_sub(call.ktime_ns)
-            } else {
-                0
-            };
-            (call, Duration::from_nanos(apart))
-        })
+    // Agents tell calls of the process itself first, then those of others.
+    let mut words: Vec<&FailedCall> = case.last_words().iter().collect();
+    words.sort_by_key(|call| call.ktime_ns);
+    let timed = words.into_iter().map(|call| {
+        let is_known = call.ktime_ns != 0 && end != 0;
+        let apart = if is_known {
+            end.saturating_sub(call.ktime_ns)
+        } else {
+            0
+        };
+        (call, Duration::from_nanos(apart))
+    });
+    timed
         .filter(|(_, before_end)| *before_end <= CLOSE)
+        .collect()
 }
 
 /// Whether a failure says something about the end: not what every start fails at, nor a file that was

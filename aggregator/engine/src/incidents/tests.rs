@@ -318,7 +318,7 @@ fn what_cannot_hide_a_kill_is_told_and_lowers_nothing() {
     assert_eq!(
         Engine::default().step(input).changed[0].coverage,
         [
-            "7 routine records (program starts, plain exits, new cgroups) of node node-1 were left out; \
+            "7 routine records (program starts, exits, cgroups, counts) of node node-1 were left out; \
          no kill is among them"
         ]
     );
