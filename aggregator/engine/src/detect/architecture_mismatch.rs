@@ -60,9 +60,10 @@ fn claim(case: &Case<'_>, cause: &'static str, is_of_a_machine: bool) -> Verdict
         )
     } else {
         (
-            format!("{victim} could not execute {file}: it is no program"),
+            format!("{victim} could not execute {file}: it is no program that this node can run"),
             format!(
-                "The kernel knows no way to run {file}: it has no ELF header, and no \"#!\" line that names an interpreter."
+                "The kernel knows no way to run {file}, and the agent found neither an ELF header nor a \
+                 \"#!\" line in it, or could not read it."
             ),
             "give a script a first line such as #!/bin/sh, without a byte order mark before it, or name its interpreter in the command",
         )
@@ -73,7 +74,8 @@ fn claim(case: &Case<'_>, cause: &'static str, is_of_a_machine: bool) -> Verdict
         entity: case.entity(),
         strength: Strength {
             prior: PRIOR,
-            specificity: 1.0,
+            // Without a header it may still be a program of another machine that nobody could read.
+            specificity: if is_of_a_machine { 1.0 } else { 0.8 },
             directness: 1.0,
         },
         until: fact.at,
