@@ -64,12 +64,15 @@ impl ExecFailures {
             hierarchy: cgroups.hierarchy(),
         };
         let file = self.files.look(seeker, filename.clone()).await;
+        let file_read = file.is_some();
+        let file = file.unwrap_or_default();
         let told = v1::ExecFailure {
             filename,
             errno: errno_name(record.errno),
             interpreter: file.interpreter,
             machine: file.machine,
             count,
+            file_read,
         };
         attributor.exec_failure_signal(&record, told)
     }

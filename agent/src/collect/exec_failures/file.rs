@@ -62,24 +62,19 @@ impl Default for ExecFiles {
 
 impl ExecFiles {
     /// Looks at the file `filename` as `seeker` saw it; nothing when that cannot be told in time.
-    pub(super) async fn look(&self, seeker: Seeker, filename: String) -> ExecFile {
-        let Ok(permit) = Arc::clone(&self.looks).try_acquire_owned() else {
-            return ExecFile::default();
-        };
+    pub(super) async fn look(&self, seeker: Seeker, filename: String) -> Option<ExecFile> {
+        let permit = Arc::clone(&self.looks).try_acquire_owned().ok()?;
         let look = tokio::task::spawn_blocking(move || {
             let seen = seeker.look(&filename);
             drop(permit);
             seen
         });
-        match timeout(DEADLINE, look).await {
-            Ok(Ok(seen)) => seen,
-            _ => ExecFile::default(),
-        }
+        timeout(DEADLINE, look).await.ok()?.ok()?
     }
 }
 
 impl Seeker {
-    fn look(&self, filename: &str) -> ExecFile {
+    fn look(&self, filename: &str) -> Option<ExecFile> {
         let is_there =
             |pid: &&u32| procfs::cgroup(**pid, self.hierarchy).as_ref() == Some(&self.cgroup);
         let opened = self
@@ -87,9 +82,7 @@ impl Seeker {
             .iter()
             .filter(is_there)
             .find_map(|pid| open(*pid, filename).ok());
-        opened
-            .and_then(|file| ExecFile::read(&file).ok())
-            .unwrap_or_default()
+        ExecFile::read(&opened?).ok()
     }
 }
 

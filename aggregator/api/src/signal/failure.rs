@@ -31,6 +31,7 @@ pub(super) fn exec_failure(from: &v1::ExecFailure) -> to::ExecFailure {
         interpreter: text(&from.interpreter),
         machine: text(&from.machine),
         count: from.count,
+        file_read: from.file_read,
     }
 }
 

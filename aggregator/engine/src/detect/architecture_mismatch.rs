@@ -1,11 +1,12 @@
 //! `architecture-mismatch`: the program is for another machine, or no program at all. Must not hold for a
 //! missing file.
 
-use super::claim::Claim;
+use super::claim::{Claim, ruled_out};
 use super::{Detector, Verdict, exec_failure};
 use crate::correlate::case::Case;
+use crate::correlate::death::Observed;
 use crate::explain::quote::{clean, word};
-use crate::model::Severity;
+use crate::model::signal::ExecFailure;
 use crate::rank::Strength;
 
 const PRIOR: f64 = 0.98;
@@ -22,7 +23,21 @@ impl Detector for ArchitectureMismatch {
     }
 
     fn detect(&self, case: &Case<'_>) -> Verdict {
-        claim(case, self.cause(), true)
+        let Some(failure) = exec_failure::find(case) else {
+            return Verdict::Silent;
+        };
+        if failure.record.errno != "ENOEXEC" {
+            let fact = exec_failure::fact(case, failure);
+            return ruled_out(
+                self.cause(),
+                "the kernel would have said ENOEXEC",
+                vec![fact],
+            );
+        }
+        match Content::of(failure.record) {
+            Content::NoProgram => Verdict::Silent,
+            content => claim(case, self.cause(), failure, content),
+        }
     }
 }
 
@@ -32,65 +47,105 @@ impl Detector for NotExecutableFormat {
     }
 
     fn detect(&self, case: &Case<'_>) -> Verdict {
-        claim(case, self.cause(), false)
+        let is_refused = |failure: &Observed<'_, ExecFailure>| failure.record.errno == "ENOEXEC";
+        match exec_failure::find(case).filter(is_refused) {
+            Some(failure) if Content::of(failure.record) == Content::NoProgram => {
+                claim(case, self.cause(), failure, Content::NoProgram)
+            }
+            _ => Verdict::Silent,
+        }
     }
 }
 
-fn claim(case: &Case<'_>, cause: &'static str, is_of_a_machine: bool) -> Verdict {
-    let Some(failure) = exec_failure::find(case) else {
-        return Verdict::Silent;
-    };
+/// What the agent found in the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Content {
+    /// The header of a program for some machine.
+    Program,
+    /// Neither a header nor the first line of a script.
+    NoProgram,
+    /// The file could not be read.
+    Unread,
+}
+
+impl Content {
+    fn of(failure: &ExecFailure) -> Self {
+        if !failure.machine.is_empty() {
+            Self::Program
+        } else if failure.file_read {
+            Self::NoProgram
+        } else {
+            Self::Unread
+        }
+    }
+}
+
+fn claim(
+    case: &Case<'_>,
+    cause: &'static str,
+    failure: Observed<'_, ExecFailure>,
+    content: Content,
+) -> Verdict {
     let record = failure.record;
     let fact = exec_failure::fact(case, failure);
-    if record.errno != "ENOEXEC" {
-        return super::claim::ruled_out(cause, "the kernel would have said ENOEXEC", vec![fact]);
-    }
-    if record.machine.is_empty() == is_of_a_machine {
-        return Verdict::Silent;
-    }
     let (victim, file) = (case.subject(), clean(&record.filename));
-    let machine = clean(&record.machine);
-    let (headline, explanation, next) = if is_of_a_machine {
-        (
-            format!("{victim} could not execute {file}: it is built for {machine}"),
-            format!(
-                "The header of {file} names the machine {machine}, and the kernel of this node cannot run such programs."
-            ),
-            "use an image for the architecture of the node, or a node of the image's: kubectl get node -L kubernetes.io/arch",
-        )
-    } else {
-        (
-            format!("{victim} could not execute {file}: it is no program that this node can run"),
-            format!(
-                "The kernel knows no way to run {file}, and the agent found neither an ELF header nor a \
-                 \"#!\" line in it, or could not read it."
-            ),
-            "give a script a first line such as #!/bin/sh, without a byte order mark before it, or name its interpreter in the command",
-        )
+    let (why, explanation) = words(&file, &clean(&record.machine), content);
+    let strength = Strength {
+        prior: PRIOR,
+        // What nobody could read is mostly an image of another architecture, and may be a script.
+        specificity: if content == Content::Unread { 0.8 } else { 1.0 },
+        directness: 1.0,
     };
     Claim {
-        cause,
-        severity: Severity::Critical,
-        entity: case.entity(),
-        strength: Strength {
-            prior: PRIOR,
-            // Without a header it may still be a program of another machine that nobody could read.
-            specificity: if is_of_a_machine { 1.0 } else { 0.8 },
-            directness: 1.0,
-        },
         until: fact.at,
         signs: vec![fact],
-        is_event: false,
         what: format!("{file} could not be executed"),
-        headline,
+        headline: format!("{victim} could not execute {file}: {why}"),
         explanation,
-        impact: String::new(),
-        remediation: vec![
-            next.to_owned(),
-            format!("look at what it is: file {}", word(&file)),
-        ],
+        remediation: remediation(&file, content),
+        ..Claim::of(case, cause, strength)
     }
     .holds(case)
+}
+
+fn words(file: &str, machine: &str, content: Content) -> (String, String) {
+    match content {
+        Content::Program => (
+            format!("it is built for {machine}"),
+            format!(
+                "The header of {file} names the machine {machine}, and the kernel of this node cannot run \
+                 such programs."
+            ),
+        ),
+        Content::NoProgram => (
+            "it is no program".to_owned(),
+            format!(
+                "The kernel knows no way to run {file}: it has no ELF header, and no \"#!\" line that names \
+                 an interpreter."
+            ),
+        ),
+        Content::Unread => (
+            "this node cannot run its format".to_owned(),
+            format!(
+                "The kernel knows no way to run {file}: it is built for another machine, or is no program \
+                 at all. The agent could not read it any more to tell which."
+            ),
+        ),
+    }
+}
+
+fn remediation(file: &str, content: Content) -> Vec<String> {
+    let architecture = "use an image for the architecture of the node, or a node of the image's: kubectl get \
+                        node -L kubernetes.io/arch";
+    let script = "give a script a first line such as #!/bin/sh, without a byte order mark before it, or name \
+                  its interpreter in the command";
+    let mut steps = match content {
+        Content::Program => vec![architecture.to_owned()],
+        Content::NoProgram => vec![script.to_owned()],
+        Content::Unread => vec![architecture.to_owned(), script.to_owned()],
+    };
+    steps.push(format!("look at what it is: file {}", word(file)));
+    steps
 }
 
 #[cfg(test)]
@@ -142,15 +197,18 @@ mod tests {
     stands!(SCENARIO);
 
     #[test]
-    fn tells_a_file_that_is_no_program_from_one_of_another_machine() {
-        let entry = Actor::new("entry", 40);
-        let signals = vec![
-            entry.exec_failed("exec", 0, "/app/run", "ENOEXEC"),
-            entry.gave_up("exit", 1, 126, vec![]),
-        ];
-        assert_eq!(
-            causes(signals),
-            ["architecture-mismatch/not-executable-format"]
-        );
+    fn tells_a_file_that_is_no_program_from_one_that_nobody_could_read() {
+        for (file_read, cause) in [
+            (true, "architecture-mismatch/not-executable-format"),
+            (false, SCENARIO.cause),
+        ] {
+            let entry = Actor::new("entry", 40);
+            let mut failure = entry.exec_failed("exec", 0, "/app/run", "ENOEXEC");
+            if let SignalBody::ExecFailure(failure) = &mut failure.body {
+                failure.file_read = file_read;
+            }
+            let signals = vec![failure, entry.gave_up("exit", 1, 126, vec![])];
+            assert_eq!(causes(signals), [cause]);
+        }
     }
 }

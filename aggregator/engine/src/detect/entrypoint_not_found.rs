@@ -70,7 +70,7 @@ impl Why {
             "ENOENT" | "ENOTDIR" if !record.interpreter.is_empty() => {
                 Some(Self::no_interpreter(&file, &clean(&record.interpreter)))
             }
-            "ENOENT" | "ENOTDIR" => Some(Self::not_there(case, &file)),
+            "ENOENT" | "ENOTDIR" => Some(Self::not_there(case, record)),
             "EACCES" | "EPERM" => Some(Self::not_executable(&file)),
             _ => None,
         }
@@ -90,8 +90,8 @@ impl Why {
         }
     }
 
-    fn not_there(case: &Case<'_>, file: &str) -> Self {
-        let tried = tried(case, file);
+    fn not_there(case: &Case<'_>, record: &ExecFailure) -> Self {
+        let (file, tried) = (clean(&record.filename), tried(case, record));
         let search = if tried > 1 {
             format!(" It was looked for in {tried} directories.")
         } else {
@@ -102,7 +102,7 @@ impl Why {
             explanation: format!("The kernel found no file {file} to execute.{search}"),
             remediation: vec![
                 "compare command and entry point with what the image holds, spelling and case included".to_owned(),
-                format!("look for it in the image: command -v {}", word(base(file))),
+                format!("look for it in the image: command -v {}", word(base(&file))),
                 "check that a volume is not mounted over the directory that holds it".to_owned(),
             ],
         }
@@ -123,15 +123,19 @@ impl Why {
     }
 }
 
-/// In how many directories the program was looked for.
-fn tried(case: &Case<'_>, file: &str) -> usize {
+/// In how many directories the program was looked for: agents tell a search in vain by the program's bare
+/// name, or step by step.
+fn tried(case: &Case<'_>, record: &ExecFailure) -> u64 {
+    if !record.filename.contains('/') {
+        return record.count;
+    }
     let failures = case.troubles.of::<ExecFailure>();
     let files: BTreeSet<&str> = failures
         .iter()
         .map(|failure| failure.record.filename.as_str())
-        .filter(|other| base(other) == base(file))
+        .filter(|other| base(other) == base(&record.filename))
         .collect();
-    files.len()
+    files.len() as u64
 }
 
 fn base(path: &str) -> &str {
@@ -183,6 +187,19 @@ mod tests {
     }
 
     stands!(SCENARIO);
+
+    #[test]
+    fn tells_a_search_in_vain_by_name_and_number_of_directories() {
+        let entry = Actor::new("entry", 40);
+        let mut failure = entry.exec_failed("exec", 0, "serve", "ENOENT");
+        if let SignalBody::ExecFailure(failure) = &mut failure.body {
+            failure.count = 6;
+        }
+        let signals = vec![failure, entry.gave_up("exit", 1, 127, vec![])];
+        let incident = &incidents_of(signals)[0];
+        assert!(incident.headline.ends_with("serve does not exist"));
+        assert!(incident.explanation.contains("in 6 directories"));
+    }
 
     #[test]
     fn says_whether_file_interpreter_or_mode_is_wanting() {

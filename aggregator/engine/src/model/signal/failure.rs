@@ -29,6 +29,8 @@ pub struct ExecFailure {
     pub machine: String,
     /// Equal failures since the last signal about them, this one included.
     pub count: u64,
+    /// The agent read the file: an interpreter or machine that is empty is not there.
+    pub file_read: bool,
 }
 
 /// A fork or clone failed for a limit of tasks.
