@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 #[path = "double/watch.rs"]
+#[expect(dead_code, reason = "commands are for other tests")]
 mod watch;
 
 #[cfg(test)]
