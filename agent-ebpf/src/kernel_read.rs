@@ -19,7 +19,7 @@ mod typed;
 pub(crate) use block::BlockRequestPtr;
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
 pub(crate) use descriptor::DescriptorSocket;
-pub(crate) use file::OpenFile;
+pub(crate) use file::{MountWalk, OpenFile};
 pub(crate) use packet::PacketPtr;
 pub(crate) use pids::describe_pids_levels;
 pub(crate) use registers::SyscallPtr;

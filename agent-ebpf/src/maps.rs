@@ -21,7 +21,8 @@ use crate::kernel_read::Address;
 
 pub(crate) use block::{BLOCK_IO, BLOCK_REQUESTS};
 pub(crate) use syscall::{
-    CALL_SCRATCH, FAILURES, FORKS_REFUSED, FORKS_SCRATCH, LAST_WORDS, NO_WORDS, SYSCALL_POLICY,
+    CALL_SCRATCH, FAILURES, FORKS_REFUSED, FORKS_SCRATCH, LAST_WORDS, MOUNT_WALK, NO_WORDS,
+    SYSCALL_POLICY,
 };
 
 /// Overridden by the agent at load time and frozen: the verifier sees constants and drops what they rule out.

@@ -9,6 +9,8 @@ use inquest_agent_abi::{
     RefusedForks, RefusedForksKey, SyscallPolicy,
 };
 
+use crate::kernel_read::MountWalk;
+
 /// Overridden by the agent at load time and frozen.
 #[unsafe(no_mangle)]
 pub(crate) static SYSCALL_POLICY: SyscallPolicy = SyscallPolicy::NONE;
@@ -32,6 +34,10 @@ pub(crate) static NO_WORDS: Array<LastWords> = Array::with_max_entries(1, 0);
 /// Where a call is put together.
 #[map]
 pub(crate) static CALL_SCRATCH: PerCpuArray<FailedCall> = PerCpuArray::with_max_entries(1, 0);
+
+/// See [`MountWalk`].
+#[map]
+pub(crate) static MOUNT_WALK: PerCpuArray<MountWalk> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where refused forks are put together.
 #[map]
