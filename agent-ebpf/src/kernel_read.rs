@@ -20,7 +20,7 @@ pub(crate) use block::BlockRequestPtr;
 pub(crate) use cgroup::{CgroupPtr, MemoryCss};
 pub(crate) use descriptor::DescriptorSocket;
 pub(crate) use file::{MountWalk, OpenFile};
-pub(crate) use packet::PacketPtr;
+pub(crate) use packet::{IpHeader, PacketPtr, TypedPacket};
 pub(crate) use pids::describe_pids_levels;
 pub(crate) use registers::SyscallPtr;
 pub(crate) use socket::{NetnsPtr, SocketPtr, tcp_state};
@@ -73,6 +73,20 @@ pub(crate) fn read_at<T: Copy + Default>(address: Address) -> T {
         );
     }
     value
+}
+
+/// Loads the field at `offset` of the struct at `base` without a call, `None` when this kernel has no such field.
+///
+/// # Safety
+///
+/// `base` is a pointer that the verifier knows the type of, with such a field there: one of a `tp_btf` program's
+/// arguments, or loaded from one. What it leads to may be gone; then the kernel makes the value zero.
+#[inline(always)]
+pub(crate) unsafe fn load<T: Copy>(base: *const u8, offset: &'static Offset) -> Option<T> {
+    // SAFETY: as promised by the caller. Volatile, since the kernel changes it.
+    layout(offset)
+        .get()
+        .map(|bytes| unsafe { core::ptr::read_volatile(base.add(bytes).cast::<T>()) })
 }
 
 /// Copies the text at `address`, at most `N` bytes, its NUL included, to `to`.

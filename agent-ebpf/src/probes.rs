@@ -3,6 +3,7 @@
 
 mod block;
 mod cgroup;
+mod dns;
 mod drop;
 mod exec;
 mod exit;

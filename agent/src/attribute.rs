@@ -22,7 +22,7 @@ use crate::{
     decode,
 };
 use lifecycle::Lifecycles;
-use lru_map::LruMap;
+pub(crate) use lru_map::LruMap;
 use netns::NetnsOwners;
 
 pub(crate) use cgroup_path::Place;

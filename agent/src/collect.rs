@@ -1,10 +1,12 @@
 //! Yields what the kernel side saw, in the order in which it was read: reads both ring buffers, the urgent one
 //! first, and hands on attributed signals, losses and how far it has come. Must not store or send them.
 
+pub(crate) mod address;
 pub mod cgroupfs;
 pub mod clock;
 mod counted;
 mod daemons;
+mod dns;
 mod exec_failures;
 mod kernel_symbols;
 mod last_words;
@@ -50,6 +52,7 @@ use crate::{
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
 use daemons::Daemons;
+use dns::Dns;
 use exec_failures::ExecFailures;
 use lifecycle::Lifecycle;
 use pace::Pace;
@@ -120,6 +123,7 @@ struct Rest {
     lifecycle: Lifecycle,
     daemons: Daemons,
     exec_failures: ExecFailures,
+    dns: Dns,
     recent_kills: RecentProcesses,
     oom_episodes: OomEpisodes,
     losses: Losses,
@@ -166,6 +170,7 @@ impl Collector {
             lifecycle: Lifecycle::open(&mut ebpf)?,
             daemons,
             exec_failures: ExecFailures::default(),
+            dns: Dns::default(),
             recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
@@ -314,6 +319,9 @@ impl Rest {
                 out.send_or_drop(signal, &mut self.losses);
             }
         }
+        for signal in self.dns.due(&mut self.attributor) {
+            out.send_or_drop(signal, &mut self.losses);
+        }
     }
 
     fn keep_decoded(&mut self, decoded: Result<Record, DecodeError>) -> Option<Record> {
@@ -375,6 +383,10 @@ impl Rest {
                 self.daemons.executed(&exec, &mut self.attributor);
                 self.lifecycle
                     .executed(&exec, &mut self.attributor, &mut self.losses)
+            }
+            Record::DnsMessage(message) => {
+                self.dns.saw(&message, &mut self.losses);
+                Vec::new()
             }
             Record::ExecFailed(failed) => {
                 self.exec_failures.failed(&failed, &mut self.losses);

@@ -3,8 +3,8 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use inquest_agent_abi::{
-    CgroupCreated, CgroupRemoved, ExecFailed, MemoryCgroup, OomKill, ProcessExec, ProcessExit,
-    RecordHeader, RecordKind,
+    CgroupCreated, CgroupRemoved, DnsMessage, ExecFailed, MemoryCgroup, OomKill, ProcessExec,
+    ProcessExit, RecordHeader, RecordKind,
 };
 
 /// One record of the kernel side.
@@ -18,6 +18,8 @@ pub enum Record {
     ProcessExec(Box<ProcessExec>),
     /// A file could not be executed.
     ExecFailed(Box<ExecFailed>),
+    /// A DNS query or answer.
+    DnsMessage(Box<DnsMessage>),
     /// A cgroup was created.
     CgroupCreated(Box<CgroupCreated>),
     /// A cgroup was removed.
@@ -60,6 +62,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         RecordKind::CGROUP_CREATED => read(bytes).map(Box::new).map(Record::CgroupCreated),
         RecordKind::CGROUP_REMOVED => read(bytes).map(Box::new).map(Record::CgroupRemoved),
         RecordKind::EXEC_FAILED => read(bytes).map(Box::new).map(Record::ExecFailed),
+        RecordKind::DNS_MESSAGE => read(bytes).map(Box::new).map(Record::DnsMessage),
         RecordKind(kind) => Err(DecodeError::UnknownKind(kind)),
     }
 }
@@ -109,13 +112,14 @@ mod tests {
     use super::*;
 
     /// Sizes of all kinds of records, by their number.
-    const SIZES: [(u32, usize); 6] = [
+    const SIZES: [(u32, usize); 7] = [
         (RecordKind::OOM_KILL.0, size_of::<OomKill>()),
         (RecordKind::PROCESS_EXIT.0, size_of::<ProcessExit>()),
         (RecordKind::PROCESS_EXEC.0, size_of::<ProcessExec>()),
         (RecordKind::CGROUP_CREATED.0, size_of::<CgroupCreated>()),
         (RecordKind::CGROUP_REMOVED.0, size_of::<CgroupRemoved>()),
         (RecordKind::EXEC_FAILED.0, size_of::<ExecFailed>()),
+        (RecordKind::DNS_MESSAGE.0, size_of::<DnsMessage>()),
     ];
 
     fn with_kind(kind: u32, len: usize) -> Vec<u8> {

@@ -4,6 +4,7 @@
 mod attach;
 mod block;
 mod cgroup;
+mod dns;
 mod drop;
 mod exec;
 mod exit;
@@ -58,6 +59,10 @@ pub enum Family {
     Removal,
     /// Dropped packets.
     Drop,
+    /// DNS queries that are sent.
+    DnsQuery,
+    /// DNS answers that are read.
+    DnsAnswer,
     /// Steps of TCP connections.
     TcpState,
     /// Segments of TCP that are sent again.
@@ -80,7 +85,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -88,6 +93,8 @@ impl Family {
         Self::Cgroup,
         Self::Removal,
         Self::Drop,
+        Self::DnsQuery,
+        Self::DnsAnswer,
         Self::TcpState,
         Self::TcpRetransmit,
         Self::TcpResetSent,
@@ -118,6 +125,8 @@ impl Family {
             Self::Cgroup => &cgroup::PROBE,
             Self::Removal => &removal::PROBE,
             Self::Drop => &drop::PROBE,
+            Self::DnsQuery => &dns::QUERY,
+            Self::DnsAnswer => &dns::ANSWER,
             Self::TcpState => &tcp::STATE,
             Self::TcpRetransmit => &tcp::RETRANSMIT,
             Self::TcpResetSent => &tcp::RESET_SENT,

@@ -6,6 +6,7 @@ mod block_io;
 mod cgroup;
 mod check;
 mod daemon_exit;
+mod dns;
 mod drop;
 mod exec;
 mod exit;
@@ -63,6 +64,8 @@ const CHECKS: &[&Check] = &[
     &tcp::UNANSWERED,
     &tcp::RESET_SENT,
     &tcp::RESET_RECEIVED,
+    &dns::UNANSWERED,
+    &dns::ANSWERED,
     &namespaces::LISTEN_OVERFLOW,
     &namespaces::PORTS,
     &wait_profile::CHECK,

@@ -33,6 +33,9 @@ impl RecordKind {
     /// An [`crate::ExecFailed`].
     pub const EXEC_FAILED: Self = Self(6);
 
+    /// A [`crate::DnsMessage`].
+    pub const DNS_MESSAGE: Self = Self(7);
+
     /// How many kinds there are, 0 (never written) included.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 8;
 }

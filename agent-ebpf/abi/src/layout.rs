@@ -116,6 +116,7 @@ offsets! {
         pid,
         real_parent,
         signal,
+        stack,
         start_time,
         tgid,
     }
@@ -230,6 +231,8 @@ offsets! {
         tcp_send_reset_packet,
         tcp_send_reset_reason,
         tcp_receive_reset_socket,
+        net_dev_queue_packet,
+        netif_receive_skb_packet,
     }
 }
 

@@ -10,6 +10,7 @@
 mod block;
 mod cgroup;
 mod counted;
+mod dns;
 mod drop;
 mod exec;
 mod exit;
@@ -28,6 +29,7 @@ mod wait;
 pub use block::{BlockIoCount, BlockIoKey, BlockRequest};
 pub use cgroup::{CgroupCreated, CgroupRemoved};
 pub use counted::{Counted, Generation};
+pub use dns::{DNS_PORT, DnsMessage, MAX_DNS_MESSAGE};
 pub use drop::{DropCount, DropKey};
 pub use exec::ProcessExec;
 pub use exit::ProcessExit;
@@ -116,6 +118,7 @@ pod!(
     CgroupCreated,
     CgroupIds,
     CgroupRemoved,
+    DnsMessage,
     DropCount,
     DropKey,
     ExecFailed,

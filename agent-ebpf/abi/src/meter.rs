@@ -39,6 +39,10 @@ impl Meter {
     pub const BLOCK_RQ_ISSUE: Self = Self(24);
     /// `block_rq_complete`
     pub const BLOCK_RQ_COMPLETE: Self = Self(25);
+    /// `net_dev_queue`
+    pub const NET_DEV_QUEUE: Self = Self(24);
+    /// `netif_receive_skb`
+    pub const NETIF_RECEIVE_SKB: Self = Self(25);
 
     /// Returns its place in [`Meters`].
     pub const fn index(self) -> usize {

@@ -1,8 +1,9 @@
 //! Reads packets: their headers as far as the ports, and the device and socket they are at.
 
+use aya_ebpf::programs::BtfTracePointContext;
 use inquest_agent_abi::MAX_INTERFACE_NAME;
 
-use super::{Address, NetnsPtr, SocketPtr, read, read_at, socket::widened};
+use super::{Address, NetnsPtr, SocketPtr, load, read, read_at, socket::widened};
 use crate::maps::LAYOUT;
 
 /// `ETH_P_IP` and `ETH_P_IPV6`, as a little-endian CPU reads them from the network.
@@ -10,6 +11,9 @@ const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
 const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
 /// A header offset that was not set yet.
 const NO_HEADER: u16 = u16::MAX;
+/// Where the two headers say what they carry.
+const PROTOCOL_IN_IPV4: u64 = 9;
+const PROTOCOL_IN_IPV6: u64 = 6;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;
@@ -74,7 +78,17 @@ impl PacketPtr {
             return None;
         }
         let head: Address = read(self.0, &LAYOUT.packet.head);
-        let at = head.wrapping_add(u64::from(offset));
+        self.ip_at(head.wrapping_add(u64::from(offset)))
+    }
+
+    /// Returns its IP header as it arrives at a device, where it begins with it.
+    #[inline(always)]
+    pub(crate) fn arriving_ip(self) -> Option<IpHeader> {
+        self.ip_at(read(self.0, &LAYOUT.packet.data))
+    }
+
+    #[inline(always)]
+    fn ip_at(self, at: Address) -> Option<IpHeader> {
         let first: u8 = read_at(at);
         // What the header says must be what the packet is: a header may be about to be written.
         match (read::<u16>(self.0, &LAYOUT.packet.protocol), first >> 4) {
@@ -90,6 +104,56 @@ impl PacketPtr {
             }),
             _ => None,
         }
+    }
+}
+
+/// A packet that a `tp_btf` program is given: its fields are loaded without a call, which is what programs that run for
+/// every packet can afford.
+#[derive(Clone, Copy)]
+pub(crate) struct TypedPacket(*const u8);
+
+impl TypedPacket {
+    /// Returns the first argument of the program.
+    #[inline(always)]
+    pub(crate) fn argument(ctx: &BtfTracePointContext) -> Self {
+        Self(ctx.arg(0))
+    }
+
+    /// Returns whether a UDP socket sends it.
+    #[inline(always)]
+    pub(crate) fn is_sent_by_udp(self) -> bool {
+        // SAFETY: the argument is a packet, and its field a socket or null, which the kernel reads zero from.
+        unsafe {
+            let Some(socket) = load::<*const u8>(self.0, &LAYOUT.packet.socket) else {
+                return false;
+            };
+            !socket.is_null() && load(socket, &LAYOUT.socket.protocol) == Some(u16::from(UDP))
+        }
+    }
+
+    /// Returns whether it carries UDP, as it arrives at a device.
+    #[inline(always)]
+    pub(crate) fn arrives_with_udp(self) -> bool {
+        // SAFETY: the argument is a packet.
+        let (protocol, data) = unsafe {
+            (
+                load::<u16>(self.0, &LAYOUT.packet.protocol),
+                load::<Address>(self.0, &LAYOUT.packet.data),
+            )
+        };
+        let offset = match protocol {
+            Some(ETHERTYPE_IPV4) => PROTOCOL_IN_IPV4,
+            Some(ETHERTYPE_IPV6) => PROTOCOL_IN_IPV6,
+            _ => return false,
+        };
+        data.is_some_and(|data| read_at::<u8>(data.wrapping_add(offset)) == UDP)
+    }
+
+    /// Returns it as one that is read by calls.
+    #[inline(always)]
+    pub(crate) fn untyped(self) -> PacketPtr {
+        // Through memory, after which it is a number to the verifier.
+        PacketPtr(read_at((&raw const self.0) as Address))
     }
 }
 
@@ -111,7 +175,12 @@ impl IpHeader {
     /// Returns the number of the protocol it carries; of IPv6, of its first extension header if it has any.
     #[inline(always)]
     pub(crate) fn protocol(self) -> u8 {
-        read_at(self.at.wrapping_add(if self.v6 { 6 } else { 9 }))
+        let offset = if self.v6 {
+            PROTOCOL_IN_IPV6
+        } else {
+            PROTOCOL_IN_IPV4
+        };
+        read_at(self.at.wrapping_add(offset))
     }
 
     /// Returns the source address in network order, an IPv4 one in the first four bytes.
@@ -138,6 +207,18 @@ impl IpHeader {
             u16::from_be_bytes([ports[0], ports[1]]),
             u16::from_be_bytes([ports[2], ports[3]]),
         )
+    }
+
+    /// Returns where what it carries begins.
+    #[inline(always)]
+    pub(crate) fn payload(self) -> Address {
+        self.at.wrapping_add(u64::from(self.len))
+    }
+
+    /// Returns the length of the UDP datagram it carries, its header included.
+    #[inline(always)]
+    pub(crate) fn udp_len(self) -> u16 {
+        u16::from_be(read_at(self.payload().wrapping_add(4)))
     }
 
     #[inline(always)]

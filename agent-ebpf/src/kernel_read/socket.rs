@@ -19,6 +19,7 @@ pub(crate) mod tcp_state {
 
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
 
 /// Low bits of `sk_cgrp_data` on kernels before 5.16: the first says that it is no pointer.
 const CGROUP_FLAGS: u64 = 0b11;
@@ -51,6 +52,12 @@ impl SocketPtr {
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
         read::<u16>(self.0, &LAYOUT.socket.protocol) == IPPROTO_TCP
+    }
+
+    /// Returns whether it is one of UDP.
+    #[inline(always)]
+    pub(crate) fn is_udp(self) -> bool {
+        read::<u16>(self.0, &LAYOUT.socket.protocol) == IPPROTO_UDP
     }
 
     /// Returns its state, one of [`tcp_state`].

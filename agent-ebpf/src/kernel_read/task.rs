@@ -9,6 +9,10 @@ use crate::maps::LAYOUT;
 /// `SIGNAL_GROUP_EXIT` of `include/linux/sched/signal.h`, the same since 2.6: the process is to end as a whole.
 const SIGNAL_GROUP_EXIT: u32 = 0x4;
 
+/// Bytes of a task's kernel stack on x86-64 and arm64. Where it is larger (KASAN, pages of 64 KiB), what lies beyond is
+/// not known to be on it.
+const THREAD_SIZE: u64 = 16 * 1024;
+
 /// Bits 0 to 6 of a wait status: the signal that ended the process.
 pub(crate) const SIGNAL_MASK: u32 = 0x7f;
 
@@ -98,6 +102,16 @@ impl TaskPtr {
             memory_hierarchy: memory.hierarchy(),
             reserved: 0,
         }
+    }
+
+    /// Returns whether `pointer` leads to its kernel stack: then it is the task that runs there, not an interrupt, which
+    /// has a stack of its own.
+    #[inline(always)]
+    pub(crate) fn has_on_stack(self, pointer: *const u8) -> bool {
+        // Through memory, after which it is a number to the verifier.
+        let address: Address = read_at((&raw const pointer) as Address);
+        let stack: Address = read(self.0, &LAYOUT.task.stack);
+        stack != 0 && address.wrapping_sub(stack) < THREAD_SIZE
     }
 
     /// Returns the name of its process.

@@ -54,6 +54,8 @@ impl Tracefs {
         layout.kfree_skb_packet = field(&drop, "skbaddr");
         layout.kfree_skb_location = field(&drop, "location");
         layout.kfree_skb_reason = field(&drop, "reason");
+        layout.net_dev_queue_packet = field(&formats("net/net_dev_queue"), "skbaddr");
+        layout.netif_receive_skb_packet = field(&formats("net/netif_receive_skb"), "skbaddr");
         let state = formats("sock/inet_sock_set_state");
         layout.inet_sock_set_state_socket = field(&state, "skaddr");
         layout.inet_sock_set_state_old = field(&state, "oldstate");

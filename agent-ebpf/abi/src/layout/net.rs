@@ -17,6 +17,8 @@ offsets! {
         network_header,
         /// `sk_buff.head`
         head,
+        /// `sk_buff.data`
+        data,
         /// `sk_buff._skb_refdst`, a pointer with flags in its lowest bit
         route,
         /// `dst_entry.dev`

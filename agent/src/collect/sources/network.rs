@@ -1,9 +1,7 @@
 //! What the kernel side counts about the network, taken out of its maps once a second. Must not decide what a count
 //! means.
 
-mod address;
 mod drops;
-mod errno;
 mod flows;
 
 use std::time::Duration;

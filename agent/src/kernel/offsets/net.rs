@@ -1,15 +1,19 @@
 //! Packets, sockets, devices and network namespaces. Must not read anything itself.
 
 use super::{OPTIONAL, Row, row};
-use crate::probes::Family::{self, Drop, TcpResetReceived, TcpResetSent, TcpRetransmit, TcpState};
+use crate::probes::Family::{
+    self, DnsAnswer, DnsQuery, Drop, TcpResetReceived, TcpResetSent, TcpRetransmit, TcpState,
+};
 
 /// Those that read a packet's headers.
-const PACKETS: &[Family] = &[Drop];
+const PACKETS: &[Family] = &[Drop, DnsQuery, DnsAnswer];
 /// Those that tell a connection's ends.
 const CONNECTIONS: &[Family] = &[TcpState, TcpRetransmit, TcpResetSent, TcpResetReceived];
 /// Those that tell the network namespace.
 const NAMESPACES: &[Family] = &[
     Drop,
+    DnsQuery,
+    DnsAnswer,
     TcpState,
     TcpRetransmit,
     TcpResetSent,
@@ -17,7 +21,12 @@ const NAMESPACES: &[Family] = &[
 ];
 
 pub(super) const TABLE: &[Row] = &[
-    row(|l| &mut l.task.nsproxy, &["task_struct.nsproxy"], OPTIONAL),
+    row(|l| &mut l.task.stack, &["task_struct.stack"], OPTIONAL),
+    row(
+        |l| &mut l.task.nsproxy,
+        &["task_struct.nsproxy"],
+        &[DnsAnswer],
+    ),
     row(|l| &mut l.packet.task_netns, &["nsproxy.net_ns"], OPTIONAL),
     row(|l| &mut l.packet.device, &["sk_buff.dev"], PACKETS),
     row(|l| &mut l.packet.socket, &["sk_buff.sk"], PACKETS),
@@ -29,6 +38,7 @@ pub(super) const TABLE: &[Row] = &[
         PACKETS,
     ),
     row(|l| &mut l.packet.head, &["sk_buff.head"], PACKETS),
+    row(|l| &mut l.packet.data, &["sk_buff.data"], &[DnsAnswer]),
     row(|l| &mut l.packet.route, &["sk_buff._skb_refdst"], OPTIONAL),
     row(
         |l| &mut l.packet.route_device,
@@ -101,7 +111,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.socket.protocol,
         &["sock.sk_protocol"],
-        &[TcpState],
+        &[TcpState, DnsQuery],
     ),
     row(|l| &mut l.socket.error, &["sock.sk_err"], &[TcpState]),
     row(|l| &mut l.socket.srtt, &["tcp_sock.srtt_us"], OPTIONAL),

@@ -7,10 +7,11 @@ use inquest_agent_abi::{Counted, DropCount, DropKey, names};
 use inquest_proto::v1::{self, PacketDrop, PacketDrops, signal::Body};
 use tracing::debug;
 
-use super::{Window, address::socket_address};
+use super::Window;
 use crate::{
     attribute::Attributor,
     collect::{
+        address::socket_address,
         counted::{CountedMap, Generations},
         kernel_symbols::KernelSymbols,
         ring_buffer::OpenError,

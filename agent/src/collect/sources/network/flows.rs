@@ -9,15 +9,17 @@ use inquest_proto::v1::{self, TcpFlow, TcpFlows, signal::Body, tcp_flow::Directi
 use tracing::debug;
 
 use super::super::namespaces::{PortShortage, ShortageDesk};
-use super::{Window, address::socket_address, errno};
+use super::Window;
 use crate::{
     attribute::Attributor,
     collect::{
+        address::socket_address,
         counted::{CountedMap, Generations},
         ring_buffer::OpenError,
     },
     decode,
     kernel::ResetReasons,
+    syscalls::errno_name,
 };
 
 /// Longest time for which connections without a failure are gathered.
@@ -253,6 +255,14 @@ fn add(sum: &mut FlowCounts, counts: &FlowCounts) {
     };
 }
 
+/// Returns the name of an error, nothing for none.
+fn errno(number: u32) -> String {
+    if number == 0 {
+        return String::new();
+    }
+    errno_name(number)
+}
+
 fn wire_flow(key: &FlowKey, counts: &FlowCounts, reasons: &ResetReasons) -> TcpFlow {
     let direction = match key.direction {
         FlowKey::OUT => Direction::Out,
@@ -269,7 +279,7 @@ fn wire_flow(key: &FlowKey, counts: &FlowCounts, reasons: &ResetReasons) -> TcpF
         reset: counts.reset,
         unreachable: counts.unreachable,
         failed_otherwise: counts.failed_otherwise,
-        other_errno: errno::name(counts.other_errno),
+        other_errno: errno(counts.other_errno),
         connect_latency_sum_ns: counts.connect_latency_sum_ns,
         connect_latency_max_ns: counts.connect_latency_max_ns,
         syn_retransmits: counts.syn_retransmits,

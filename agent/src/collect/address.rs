@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use inquest_proto::v1::SocketAddress;
 
 /// Returns the address of `bytes`, an IPv4 one in the first four; `None` when it is neither of IPv4 nor of IPv6.
-pub(super) fn ip_address(ip_version: u8, bytes: [u8; 16]) -> Option<IpAddr> {
+pub(crate) fn ip_address(ip_version: u8, bytes: [u8; 16]) -> Option<IpAddr> {
     match (ip_version, bytes) {
         (4, [a, b, c, d, ..]) => Some(Ipv4Addr::new(a, b, c, d).into()),
         // One that is IPv4's in an IPv6 socket is told as what it is.
@@ -15,7 +15,7 @@ pub(super) fn ip_address(ip_version: u8, bytes: [u8; 16]) -> Option<IpAddr> {
 }
 
 /// Returns the wire form of an address and a port.
-pub(super) fn socket_address(ip_version: u8, bytes: [u8; 16], port: u16) -> Option<SocketAddress> {
+pub(crate) fn socket_address(ip_version: u8, bytes: [u8; 16], port: u16) -> Option<SocketAddress> {
     ip_address(ip_version, bytes).map(|address| SocketAddress {
         address: address.to_string(),
         port: u32::from(port),
