@@ -6,7 +6,29 @@ use aya_ebpf::{
 };
 use inquest_agent_abi::{Lane, RecordHeader, RecordKind, loss_index};
 
-use crate::maps::{BULK, LOST, URGENT};
+use crate::{
+    count::add,
+    maps::{BULK, LOST, URGENT},
+    rate::admit,
+};
+
+/// As [`emit`], unless `cgroup` has caused as many records of `kind` as it may.
+///
+/// # Safety
+///
+/// As for [`emit`].
+#[inline(always)]
+pub(crate) unsafe fn emit_within_rate<R: 'static>(
+    lane: Lane,
+    kind: RecordKind,
+    cgroup: u64,
+    fill: impl FnOnce(*mut R),
+) {
+    if admit(lane, kind, cgroup) {
+        // SAFETY: as promised by the caller.
+        unsafe { emit(lane, kind, fill) };
+    }
+}
 
 /// Reserves a record of `kind` in `lane`, has `fill` write everything but its header, and submits it.
 ///
@@ -39,8 +61,14 @@ pub(crate) unsafe fn emit<R: 'static>(lane: Lane, kind: RecordKind, fill: impl F
 
 #[inline(always)]
 fn count_loss(lane: Lane, kind: RecordKind) {
-    if let Some(counter) = LOST.get_ptr_mut(loss_index(lane, kind)) {
-        // SAFETY: the slot is this CPU's, and programs are not interrupted by others that write it.
-        unsafe { *counter += 1 };
+    if let Some(counts) = LOST.get_ptr_mut(0) {
+        // SAFETY: the value is this CPU's, and the index below its length; of two programs that interrupt one
+        // another, both count.
+        unsafe {
+            let count = (&raw mut (*counts).0)
+                .cast::<u64>()
+                .add(loss_index(lane, kind));
+            add(count, 1);
+        }
     }
 }

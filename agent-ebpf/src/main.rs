@@ -27,6 +27,7 @@ mod maps;
 mod meter;
 mod owner;
 mod probes;
+mod rate;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -10,11 +10,11 @@ use aya_ebpf::{
 };
 use inquest_agent_abi::{
     BULK_RING_BYTES, Counted, DAEMONS as MAX_DAEMONS, DROPS as MAX_DROPS, DropCount, DropKey,
-    FLOWS as MAX_FLOWS, FlowCounts, FlowKey, KernelLayout, LISTENERS as MAX_LISTENERS,
-    LOSS_COUNTERS, ListenerKey, Meters, OTHER_FLOWS as MAX_OTHER_FLOWS, OtherFlowsKey,
-    SIGNAL_ORIGINS, SOCKET_OWNERS as MAX_SOCKET_OWNERS, SignalOrigin, SocketOwner, ThreadWait,
-    URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS, WaitKey, WaitTotal,
-    WatchedCgroup,
+    FLOWS as MAX_FLOWS, FlowCounts, FlowKey, KernelLayout, LISTENERS as MAX_LISTENERS, ListenerKey,
+    LossCounts, Meters, OTHER_FLOWS as MAX_OTHER_FLOWS, OtherFlowsKey, RATES as MAX_RATES, RateKey,
+    SHED as MAX_SHED, SIGNAL_ORIGINS, SOCKET_OWNERS as MAX_SOCKET_OWNERS, SignalOrigin,
+    SocketOwner, ThreadWait, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
+    WaitKey, WaitTotal, WatchedCgroup,
 };
 
 use crate::kernel_read::Address;
@@ -36,7 +36,15 @@ pub(crate) static URGENT: RingBuf = RingBuf::with_byte_size(URGENT_RING_BYTES, 0
 pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(BULK_RING_BYTES, 0);
 
 #[map]
-pub(crate) static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_COUNTERS, 0);
+pub(crate) static LOST: PerCpuArray<LossCounts> = PerCpuArray::with_max_entries(1, 0);
+
+/// When each cgroup will have given back all records of a kind that it has caused.
+#[map]
+pub(crate) static RATES: LruHashMap<RateKey, u64> = LruHashMap::with_max_entries(MAX_RATES, 0);
+
+/// Records beyond a cgroup's rate.
+#[map]
+pub(crate) static SHED: HashMap<RateKey, u64> = HashMap::with_max_entries(MAX_SHED, 0);
 
 /// In which generation each of the counting maps is.
 #[map]
@@ -48,6 +56,7 @@ pub(crate) static UNCOUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Co
 
 #[map]
 pub(crate) static DROPS: HashMap<DropKey, DropCount> = HashMap::with_max_entries(MAX_DROPS, 0);
+
 /// How often each probe ran and what that took.
 #[map]
 pub(crate) static METERS: PerCpuArray<Meters> = PerCpuArray::with_max_entries(1, 0);

@@ -11,6 +11,7 @@ mod exec_failures;
 mod kernel_symbols;
 mod last_words;
 mod lifecycle;
+mod loss_counters;
 mod oom;
 mod pace;
 mod probe_log;
@@ -55,10 +56,11 @@ use daemons::Daemons;
 use dns::Dns;
 use exec_failures::ExecFailures;
 use lifecycle::Lifecycle;
+use loss_counters::LossCounters;
 use pace::Pace;
 use probe_log::ProbeLog;
 use recent_processes::RecentProcesses;
-use ring_buffer::{LossCounters, Ring, WakingRing};
+use ring_buffer::{Ring, WakingRing};
 use source::Scheduled;
 
 pub(crate) use sources::{POLLED, SourceParts};
@@ -250,6 +252,7 @@ impl Collector {
                 break;
             }
         }
+        rest.count_rest(&out);
         Ok(())
     }
 }
@@ -381,8 +384,7 @@ impl Rest {
                 self.attributor
                     .learn_netns(exec.netns, cgroup, exec.header.ktime_ns);
                 self.daemons.executed(&exec, &mut self.attributor);
-                self.lifecycle
-                    .executed(&exec, &mut self.attributor, &mut self.losses)
+                lifecycle::executed(&exec, &mut self.attributor)
             }
             Record::DnsMessage(message) => {
                 self.dns.saw(&message, &mut self.losses);
@@ -395,9 +397,7 @@ impl Rest {
             Record::ProcessExit(exit) => {
                 // One that failed before the kernel side knew what it is.
                 let daemon = self.daemons.exited(&exit, &mut self.attributor);
-                let exit = self
-                    .lifecycle
-                    .failed(&exit, &mut self.attributor, &mut self.losses);
+                let exit = self.lifecycle.exited(&exit, &mut self.attributor);
                 daemon.into_iter().chain(exit).collect()
             }
             Record::CgroupRemoved(removed) => self
@@ -430,19 +430,22 @@ impl Rest {
         self.attributor.oom_signal(&kill, scope, readings)
     }
 
-    /// Counts what found no room in the rings. Returns whether it could be told.
+    /// Counts what the kernel side could not keep. Returns whether it could be told.
     fn count_lost(&mut self) -> bool {
-        let mut counted = true;
-        for (lane, reason) in [(Lane::Urgent, "urgent_lane"), (Lane::Bulk, "bulk_lane")] {
-            match self.lost.lost_since(lane) {
-                Ok(lost) => self.losses.add(Stage::RingBuffer, reason, lost),
-                Err(error) => {
-                    debug!(%error, reason, "failed to read what was lost");
-                    counted = false;
-                }
-            }
+        let told = self.lost.tell(&mut self.losses);
+        if let Err(error) = &told {
+            debug!(%error, "failed to read what was lost");
         }
-        counted
+        told.is_ok()
+    }
+
+    /// Counts what was lost until now, before the programs are let go.
+    fn count_rest(&mut self, out: &Out) {
+        for source in &mut self.sources {
+            source.finish(&mut self.attributor, &mut self.losses);
+        }
+        let _told = self.count_lost();
+        out.report(&mut self.losses);
     }
 }
 

@@ -67,6 +67,19 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     }
 }
 
+/// Returns the kind of the signals that records of `kind` become, as `--kind` takes it; empty for those that only name
+/// others.
+pub fn kind_word(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::OOM_KILL => "oom_kill",
+        RecordKind::PROCESS_EXIT => "process_exit",
+        RecordKind::PROCESS_EXEC => "process_exec",
+        RecordKind::EXEC_FAILED => "exec_failure",
+        RecordKind::CGROUP_REMOVED => "cgroup_removed",
+        _ => "",
+    }
+}
+
 /// Returns the text of a field: what is before its first NUL byte, damaged UTF-8 replaced.
 pub fn text(field: &[u8]) -> String {
     let bytes = field.split(|byte| *byte == 0).next().unwrap_or_default();

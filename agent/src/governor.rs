@@ -34,7 +34,15 @@ const MAX_REQUESTS: usize = 4;
 /// Probes that may be let go, the first one first: by what they cost in a storm against what they tell. Those that are
 /// not listed are never let go: what they tell (kills, deaths, where signals come from, names of
 /// cgroups) is what the agent is there for, and a node cannot make them costly for long.
-const FIRST_TO_GO: &[Family] = &[Family::Syscall, Family::Drop, Family::Exec];
+const FIRST_TO_GO: &[Family] = &[
+    Family::Syscall,
+    Family::Drop,
+    Family::TcpRetransmit,
+    Family::TcpResetSent,
+    Family::TcpResetReceived,
+    Family::TcpState,
+    Family::Exec,
+];
 
 /// What the agent may cost.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Sums of what was not kept, by stage and reason; must not decide what to drop.
+//! Sums of what was not kept, by stage, reason, kind and cgroup; must not decide what to drop.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,35 +18,81 @@ pub mod reason {
     pub const OVERSIZED: &str = "oversized";
 }
 
-/// Distinct (stage, reason) pairs kept apart. The reasons are a closed list of about a dozen words;
-/// the bound keeps a source that invents reasons from growing the map and the cursor file.
+/// Distinct losses kept apart: about two dozen reasons, some of them by kind, and those of rate limits by the cgroups
+/// that are named. The bound keeps a source that invents words from growing the map and the messages.
+const MAX_APART: usize = 224;
+/// Distinct pairs of stage and reason that [`Losses::by_reason`] keeps apart.
 const MAX_REASONS: usize = 48;
-/// Longest reason kept as it is, for the same purpose.
-const MAX_REASON_BYTES: usize = 40;
+/// Longest reason or kind kept as it is, for the same purpose.
+const MAX_WORD_BYTES: usize = 40;
+/// Longest path of a cgroup kept as it is; the kernel side cuts longer ones.
+const MAX_CGROUP_BYTES: usize = 512;
 /// Where counts go that find no place of their own.
 const OTHER: &str = "other";
 
-/// Losses summed by stage and reason; bounded in size whatever is added.
+/// What a loss is told apart by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Cause {
+    stage: i32,
+    reason: String,
+    /// Of the signals that were lost, empty when not known.
+    kind: String,
+    /// Path of the cgroup that caused it, empty when not known or many.
+    cgroup: String,
+}
+
+impl Cause {
+    fn of(loss: &v1::Loss) -> Self {
+        let stage = loss.stage;
+        if loss.reason.len() > MAX_WORD_BYTES || loss.kind.len() > MAX_WORD_BYTES {
+            return Self::other(stage);
+        }
+        Self {
+            stage,
+            reason: loss.reason.clone(),
+            kind: loss.kind.clone(),
+            cgroup: Some(&loss.cgroup)
+                .filter(|path| path.len() <= MAX_CGROUP_BYTES)
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn other(stage: i32) -> Self {
+        Self {
+            stage,
+            reason: OTHER.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Losses summed by stage, reason, kind and cgroup; bounded in size whatever is added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    counts: BTreeMap<(i32, String), u64>,
+    counts: BTreeMap<Cause, u64>,
 }
 
 impl Losses {
     /// Adds `count` to the sum of a stage and reason; nothing for a count of zero.
     pub fn add(&mut self, stage: Stage, reason: &str, count: u64) {
-        self.add_raw(stage as i32, reason, count);
+        self.add_loss(&v1::Loss {
+            stage: stage.into(),
+            reason: reason.to_owned(),
+            count,
+            ..v1::Loss::default()
+        });
     }
 
     /// Adds a loss as the wire carries it.
     pub fn add_loss(&mut self, loss: &v1::Loss) {
-        self.add_raw(loss.stage, &loss.reason, loss.count);
+        self.add_cause(Cause::of(loss), loss.count, MAX_APART);
     }
 
     /// Adds every sum of another set.
     pub fn merge(&mut self, other: Self) {
-        for ((stage, reason), count) in other.counts {
-            self.add_raw(stage, &reason, count);
+        for (cause, count) in other.counts {
+            self.add_cause(cause, count, MAX_APART);
         }
     }
 
@@ -55,48 +101,67 @@ impl Losses {
         self.counts.is_empty()
     }
 
-    /// Returns the sum of one stage and reason.
+    /// Returns the sum of one stage and reason, of all kinds and cgroups.
     pub fn count(&self, stage: Stage, reason: &str) -> u64 {
-        self.counts
-            .get(&(stage as i32, reason.to_owned()))
-            .copied()
-            .unwrap_or_default()
+        let of_reason = |cause: &Cause| cause.stage == stage as i32 && cause.reason == reason;
+        let counts = self.counts.iter().filter(|(cause, _)| of_reason(cause));
+        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
-    /// Returns the sums as the wire carries them, ordered by stage and reason.
+    /// Returns the sums by stage and reason alone, for where there is little room.
+    #[must_use]
+    pub fn by_reason(&self) -> Self {
+        let mut sums = Self::default();
+        for (cause, count) in &self.counts {
+            let reason = Cause {
+                stage: cause.stage,
+                reason: cause.reason.clone(),
+                ..Cause::default()
+            };
+            sums.add_cause(reason, *count, MAX_REASONS);
+        }
+        sums
+    }
+
+    /// Returns the sums by stage, reason and kind, for where cgroups are too many.
+    #[must_use]
+    pub fn by_kind(&self) -> Self {
+        let mut sums = Self::default();
+        for (cause, count) in &self.counts {
+            let kind = Cause {
+                cgroup: String::new(),
+                ..cause.clone()
+            };
+            sums.add_cause(kind, *count, MAX_APART);
+        }
+        sums
+    }
+
+    /// Returns the sums as the wire carries them, ordered by stage, reason, kind and cgroup.
     pub fn to_wire(&self) -> Vec<v1::Loss> {
         self.counts
             .iter()
-            .map(|((stage, reason), count)| v1::Loss {
-                stage: *stage,
-                reason: reason.clone(),
+            .map(|(cause, count)| v1::Loss {
+                stage: cause.stage,
+                reason: cause.reason.clone(),
                 count: *count,
-                ..v1::Loss::default()
+                kind: cause.kind.clone(),
+                cgroup: cause.cgroup.clone(),
             })
             .collect()
     }
 
-    fn named(&self) -> usize {
-        self.counts
-            .keys()
-            .filter(|(_, reason)| reason != OTHER)
-            .count()
-    }
-
-    fn add_raw(&mut self, stage: i32, reason: &str, count: u64) {
+    fn add_cause(&mut self, cause: Cause, count: u64, max_apart: usize) {
         if count == 0 {
             return;
         }
-        let reason = if reason.len() > MAX_REASON_BYTES {
-            OTHER
+        let is_full = self.counts.len() >= max_apart && !self.counts.contains_key(&cause);
+        let cause = if is_full {
+            Cause::other(cause.stage)
         } else {
-            reason
+            cause
         };
-        let mut key = (stage, reason.to_owned());
-        if !self.counts.contains_key(&key) && self.named() >= MAX_REASONS {
-            OTHER.clone_into(&mut key.1);
-        }
-        let sum = self.counts.entry(key).or_default();
+        let sum = self.counts.entry(cause).or_default();
         *sum = sum.saturating_add(count);
     }
 }
@@ -164,11 +229,38 @@ mod tests {
             losses.add(Stage::Decode, &format!("reason_{n}"), 1);
         }
         losses.add(Stage::Decode, &"x".repeat(5000), 1);
-        assert!(losses.to_wire().len() <= MAX_REASONS + 1);
-        assert_eq!(
-            losses.to_wire().iter().map(|loss| loss.count).sum::<u64>(),
-            1001
-        );
+        assert!(losses.to_wire().len() <= MAX_APART + 1);
+        assert!(losses.by_reason().to_wire().len() <= MAX_REASONS + 1);
+        for sums in [&losses, &losses.by_reason(), &losses.by_kind()] {
+            let total: u64 = sums.to_wire().iter().map(|loss| loss.count).sum();
+            assert_eq!(total, 1001);
+        }
+    }
+
+    #[test]
+    fn tells_kinds_and_cgroups_apart_until_there_is_no_room_for_that() {
+        let mut losses = Losses::default();
+        for (kind, cgroup, count) in [
+            ("process_exec", "/a", 1),
+            ("process_exec", "/b", 2),
+            ("process_exit", "/a", 4),
+            ("process_exec", "/a", 8),
+        ] {
+            losses.add_loss(&v1::Loss {
+                stage: Stage::RateLimit.into(),
+                reason: "cgroup_rate".to_owned(),
+                count,
+                kind: kind.to_owned(),
+                cgroup: cgroup.to_owned(),
+            });
+        }
+        let counts = |losses: &Losses| -> Vec<u64> {
+            losses.to_wire().iter().map(|loss| loss.count).collect()
+        };
+        assert_eq!(counts(&losses), [9, 2, 4]);
+        assert_eq!(counts(&losses.by_kind()), [11, 4]);
+        assert_eq!(counts(&losses.by_reason()), [15]);
+        assert_eq!(losses.count(Stage::RateLimit, "cgroup_rate"), 15);
     }
 
     #[test]

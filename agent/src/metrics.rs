@@ -136,17 +136,27 @@ type Encoded = Result<(), std::fmt::Error>;
 
 impl Observer {
     fn encode_losses(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
-        let samples = self.lost.snapshot().to_wire().into_iter().map(|loss| {
-            let stage = stage_word(loss.stage());
-            (
-                vec![("stage", stage.to_owned()), ("reason", loss.reason)],
-                ConstCounter::new(loss.count),
-            )
-        });
+        let samples = self
+            .lost
+            .snapshot()
+            .by_kind()
+            .to_wire()
+            .into_iter()
+            .map(|loss| {
+                let stage = stage_word(loss.stage());
+                (
+                    vec![
+                        ("stage", stage.to_owned()),
+                        ("reason", loss.reason),
+                        ("kind", loss.kind),
+                    ],
+                    ConstCounter::new(loss.count),
+                )
+            });
         encode_family(
             encoder,
             "dropped",
-            "What was not kept, by stage and reason",
+            "What was not kept, by stage, reason and kind of signal",
             samples,
         )
     }
@@ -322,8 +332,8 @@ mod tests {
                 "`{family}` is not in docs/metrics.md"
             );
         }
-        assert!(
-            page.contains("inquest_agent_dropped_total{stage=\"spool\",reason=\"disk_full\"} 3")
-        );
+        assert!(page.contains(
+            "inquest_agent_dropped_total{stage=\"spool\",reason=\"disk_full\",kind=\"\"} 3"
+        ));
     }
 }

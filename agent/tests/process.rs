@@ -208,13 +208,9 @@ mod tests {
             aggregator.store().statuses.iter().any(told)
         })
         .await;
-        assert!(
-            agent
-                .get("/metrics")
-                .await
-                .body
-                .contains("inquest_agent_dropped_total{stage=\"spool\",reason=\"corrupt\"} 1")
-        );
+        assert!(agent.get("/metrics").await.body.contains(
+            "inquest_agent_dropped_total{stage=\"spool\",reason=\"corrupt\",kind=\"\"} 1"
+        ));
     }
 
     #[tokio::test]

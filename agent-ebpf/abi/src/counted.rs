@@ -26,9 +26,11 @@ pub enum Counted {
     OtherFlows = 4,
     /// `BlockIoKey` to `BlockIoCount`.
     BlockIo = 5,
+    /// `RateKey` to a count.
+    Shed = 6,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 7;
 }

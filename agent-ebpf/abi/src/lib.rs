@@ -21,6 +21,7 @@ mod loss;
 mod meter;
 mod oom;
 mod process;
+mod rate;
 mod signal;
 mod syscall;
 mod tcp;
@@ -42,13 +43,14 @@ pub use layout::{
 pub use limits::{
     BLOCK_IO, BLOCK_REQUESTS, BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, LISTENERS, MAX_CGROUP_LEVELS,
     MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS,
-    OTHER_FLOWS, SIGNAL_ORIGINS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
-    WATCHED_CGROUPS,
+    OTHER_FLOWS, RATES, SHED, SIGNAL_ORIGINS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS,
+    WAIT_TOTALS, WATCHED_CGROUPS,
 };
-pub use loss::{LOSS_COUNTERS, Lane, loss_index};
+pub use loss::{Lane, LossCounts, loss_index, shed_index};
 pub use meter::{MAX_METERS, Meter, MeterReading, Meters, TIMED_RUN_OF};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
+pub use rate::{Rate, RateKey};
 pub use signal::{SignalOrigin, SignalSource};
 pub use syscall::{
     Argument, COMPAT_CALL, Errnos, ExecFailed, FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS,
@@ -68,7 +70,7 @@ pub mod names {
     pub const URGENT: &str = "URGENT";
     /// Ring buffer of everything else.
     pub const BULK: &str = "BULK";
-    /// Per-CPU array of `u64`, indexed by [`crate::loss_index`].
+    /// Per-CPU array of one [`crate::LossCounts`].
     pub const LOST: &str = "LOST";
     /// Array of the present generation of each [`crate::Counted`] map.
     pub const GENERATIONS: &str = "GENERATIONS";
@@ -94,6 +96,8 @@ pub mod names {
     pub const FORKS_REFUSED: &str = "FORKS_REFUSED";
     /// Least-recently-used hash of `LastWords` by cgroup id.
     pub const LAST_WORDS: &str = "LAST_WORDS";
+    /// Hash of `u64` by [`crate::RateKey`]: records that were beyond a rate.
+    pub const SHED: &str = "SHED";
     /// Per-CPU array of one [`crate::Meters`].
     pub const METERS: &str = "METERS";
     /// Hash of `FlowKey` to `FlowCounts`.
@@ -128,6 +132,7 @@ pod!(
     FlowKey,
     KernelLayout,
     LastWords,
+    LossCounts,
     MemoryCgroup,
     Meters,
     OomKill,
@@ -136,6 +141,7 @@ pod!(
     Process,
     ProcessExec,
     ProcessExit,
+    RateKey,
     RecordHeader,
     RefusedForks,
     RefusedForksKey,

@@ -67,3 +67,10 @@ pub const BLOCK_IO: u32 = 1024;
 
 /// Daemons of the node whose ends are told even when they are clean: a shim for each pod, and a few others.
 pub const DAEMONS: u32 = 1024;
+
+/// Cgroups and kinds of records whose rates are known; the least recently used are forgotten, and may cause a burst
+/// anew. Several times what a node runs containers.
+pub const RATES: u32 = 8192;
+
+/// Cgroups and kinds of records of which some were beyond their rate within a second and are told apart.
+pub const SHED: u32 = 1024;

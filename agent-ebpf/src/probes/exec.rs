@@ -8,7 +8,7 @@ use aya_ebpf::{
 use inquest_agent_abi::{Lane, Meter, ProcessExec, RecordKind};
 
 use crate::{
-    emit::emit,
+    emit::emit_within_rate,
     kernel_read::{Address, Arguments, TaskPtr, TracepointFields, read, read_text},
     maps::LAYOUT,
     meter::metered,
@@ -53,9 +53,10 @@ fn try_exec(arguments: Arguments) {
 fn record(task: TaskPtr, filename: Address) {
     // SAFETY: a `ProcessExec` is what the kind says; every field is written.
     unsafe {
-        emit(
+        emit_within_rate(
             Lane::Bulk,
             RecordKind::PROCESS_EXEC,
+            task.identity_cgroup(),
             |record: *mut ProcessExec| {
                 task.describe(&raw mut (*record).process);
                 (*record).cgroups = task.cgroups();

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use inquest_agent_abi::{Lane, Meter, ProcessExit, RecordKind, SignalSource};
 
 use crate::{
-    emit::emit,
+    emit::emit_within_rate,
     kernel_read::{Arguments, SIGNAL_MASK, TaskPtr, layout},
     maps::{DAEMONS, LAYOUT, ORIGINS, origin_key},
     meter::metered,
@@ -80,9 +80,10 @@ fn record(task: TaskPtr) -> u32 {
 fn record_in(lane: Lane, task: TaskPtr, status: u32) {
     // SAFETY: a `ProcessExit` is what the kind says; every field is written.
     unsafe {
-        emit(
+        emit_within_rate(
             lane,
             RecordKind::PROCESS_EXIT,
+            task.identity_cgroup(),
             |record: *mut ProcessExit| {
                 task.describe(&raw mut (*record).process);
                 (*record).cgroups = task.cgroups();

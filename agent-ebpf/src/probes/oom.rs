@@ -14,7 +14,7 @@ use inquest_agent_abi::{
 };
 
 use crate::{
-    emit::emit,
+    emit::{emit, emit_within_rate},
     kernel_read::{Arguments, TaskPtr, TracepointFields, layout},
     maps::{LAYOUT, OOM_VICTIMS, ORIGINS, oom_victim_key, origin_key},
     meter::metered,
@@ -123,9 +123,10 @@ fn record_task(victim: TaskPtr) {
     let was_dying = was_dying(victim);
     // SAFETY: an `OomKill` is what the kind says; every field is written.
     unsafe {
-        emit(
+        emit_within_rate(
             Lane::Urgent,
             RecordKind::OOM_KILL,
+            victim.identity_cgroup(),
             |record: *mut OomKill| {
                 victim.describe(&raw mut (*record).victim);
                 (*record).victim_cgroups = victim.cgroups();

@@ -1,5 +1,5 @@
-//! Turns what happens to processes and cgroups into signals, within the rates that one cgroup may cause, and with
-//! what procfs still tells of the sender of a fatal signal. Must not judge what any of it means.
+//! Turns what happens to processes and cgroups into signals, with what procfs still tells of the sender of a fatal
+//! signal. Must not judge what any of it means.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -20,10 +20,17 @@ use crate::{
 /// What is remembered between two records of processes and cgroups.
 pub(super) struct Lifecycle {
     last_words: LastWords,
-    exec_rate: RateLimit,
-    exit_rate: RateLimit,
     removal_rate: RateLimit,
     recent_exits: RecentProcesses,
+}
+
+/// Returns the start of the cgroup's program, if this is it, and the execution itself.
+pub(super) fn executed(exec: &ProcessExec, attributor: &mut Attributor) -> Vec<v1::Signal> {
+    let start = attributor.start_signal(exec);
+    start
+        .into_iter()
+        .chain([attributor.exec_signal(exec)])
+        .collect()
 }
 
 impl Lifecycle {
@@ -31,32 +38,13 @@ impl Lifecycle {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, OpenError> {
         Ok(Self {
             last_words: LastWords::open(ebpf)?,
-            exec_rate: RateLimit::default(),
-            exit_rate: RateLimit::default(),
             removal_rate: RateLimit::default(),
             recent_exits: RecentProcesses::default(),
         })
     }
 
-    /// Returns the start of the cgroup's program, which is always told, and the execution itself.
-    pub(super) fn executed(
-        &mut self,
-        exec: &ProcessExec,
-        attributor: &mut Attributor,
-        losses: &mut Losses,
-    ) -> Vec<v1::Signal> {
-        let mut signals: Vec<v1::Signal> = attributor.start_signal(exec).into_iter().collect();
-        let cgroup = attributor.identity(&exec.cgroups);
-        if self.exec_rate.admit(cgroup, exec.header.ktime_ns) {
-            signals.push(attributor.exec_signal(exec));
-        } else {
-            losses.add(Stage::RateLimit, "cgroup_exec_rate", 1);
-        }
-        signals
-    }
-
-    /// Returns what came of an end on the urgent lane: nothing of a clean one of another than a container's init, which is
-    /// there for whoever knows the process.
+    /// Returns what came of an end: nothing of a clean one of another than a container's init, which is there for
+    /// whoever knows the process.
     pub(super) fn exited(
         &mut self,
         exit: &ProcessExit,
@@ -66,24 +54,6 @@ impl Lifecycle {
         if is_failure && self.recent_exits.is_new(&exit.process) {
             self.ended(exit, attributor)
         } else {
-            Vec::new()
-        }
-    }
-
-    /// Returns what came of an end on the bulk lane.
-    pub(super) fn failed(
-        &mut self,
-        exit: &ProcessExit,
-        attributor: &mut Attributor,
-        losses: &mut Losses,
-    ) -> Vec<v1::Signal> {
-        let cgroup = attributor.identity(&exit.cgroups);
-        if !self.recent_exits.is_new(&exit.process) {
-            Vec::new()
-        } else if self.exit_rate.admit(cgroup, exit.header.ktime_ns) {
-            self.ended(exit, attributor)
-        } else {
-            losses.add(Stage::RateLimit, "cgroup_exit_rate", 1);
             Vec::new()
         }
     }

@@ -1,12 +1,12 @@
-//! Reads the two ring buffers and the kernel side's counters of what did not fit. Must not decode.
+//! Opens maps, and reads the two ring buffers. Must not decode.
 
 use std::io;
 
 use aya::{
     Ebpf,
-    maps::{Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Map, MapData, MapError, RingBuf},
 };
-use inquest_agent_abi::{Lane, RecordKind, loss_index, names};
+use inquest_agent_abi::{Lane, names};
 use tokio::io::unix::AsyncFd;
 
 /// A map of the object is absent or of another type.
@@ -90,44 +90,6 @@ impl WakingRing {
         let taken = self.ring.get_mut().next(read);
         self.emptied = taken.is_none();
         taken
-    }
-}
-
-/// What the kernel side counted as lost.
-pub(crate) struct LossCounters {
-    map: PerCpuArray<MapData, u64>,
-    seen_urgent: u64,
-    seen_bulk: u64,
-}
-
-impl LossCounters {
-    /// Takes the map out of `ebpf`.
-    pub(crate) fn open(ebpf: &mut Ebpf) -> Result<Self, OpenError> {
-        let map =
-            PerCpuArray::try_from(take(ebpf, names::LOST)?).map_err(|source| OpenError::Map {
-                name: names::LOST,
-                source,
-            })?;
-        Ok(Self {
-            map,
-            seen_urgent: 0,
-            seen_bulk: 0,
-        })
-    }
-
-    /// Returns how many records of `lane` were lost since it was last asked. Those of a time that cannot be
-    /// read now are told the next time.
-    pub(crate) fn lost_since(&mut self, lane: Lane) -> Result<u64, MapError> {
-        let mut total = 0;
-        for kind in 0..RecordKind::COUNT {
-            let per_cpu = self.map.get(&loss_index(lane, RecordKind(kind)), 0)?;
-            total += per_cpu.iter().sum::<u64>();
-        }
-        let seen = match lane {
-            Lane::Urgent => &mut self.seen_urgent,
-            Lane::Bulk => &mut self.seen_bulk,
-        };
-        Ok(total.saturating_sub(std::mem::replace(seen, total)))
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) trait Source: Send {
 
     /// Returns what there is to tell since the last time. What could not be kept is added to `losses`.
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal>;
+
+    /// Adds what must not go uncounted at the stop of the agent to `losses`.
+    fn finish(&mut self, _attributor: &mut Attributor, _losses: &mut Losses) {}
 }
 
 /// A source and when it is to be read next.
@@ -28,6 +31,11 @@ impl Scheduled {
     pub(crate) fn new(source: Box<dyn Source>) -> Self {
         let due = Instant::now() + source.interval();
         Self { source, due }
+    }
+
+    /// Has the source tell what was lost since the last time, whether or not it is time to.
+    pub(crate) fn finish(&mut self, attributor: &mut Attributor, losses: &mut Losses) {
+        self.source.finish(attributor, losses);
     }
 
     /// Reads the source if it is time to.

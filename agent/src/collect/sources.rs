@@ -7,6 +7,7 @@ mod filesystem_usage;
 mod kernel_log;
 mod namespaces;
 mod network;
+mod rate_limits;
 #[cfg(test)]
 mod real_cgroup;
 mod resource_usage;
@@ -33,6 +34,7 @@ use filesystem_usage::FilesystemSamples;
 use kernel_log::KernelLog;
 use namespaces::NamespaceSamples;
 use network::Network;
+use rate_limits::RateLimits;
 use resource_usage::ResourceSamples;
 use wait_profile::WaitProfiler;
 
@@ -116,6 +118,8 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     sources.add("the network is not counted", network);
     let block_io = BlockIoCounts::open(ebpf, generations.clone());
     sources.add("requests to disks are not counted", block_io);
+    let limits = RateLimits::open(ebpf, generations.clone());
+    sources.add("what was beyond a rate is not counted", limits);
     let failed_calls = FailedCalls::open(ebpf, generations, write_failures);
     sources.add("failed calls are not counted", failed_calls);
     sources

@@ -123,7 +123,8 @@ fn read(file: &File) -> io::Result<Stored> {
 
 fn encode(cursor: &Cursor) -> Vec<u8> {
     let untold = v1::SignalBatch {
-        lost: cursor.untold.to_wire(),
+        // By kind and cgroup they would not fit into a page.
+        lost: cursor.untold.by_reason().to_wire(),
         ..Default::default()
     };
     let mut covered = Vec::new();
@@ -232,7 +233,8 @@ mod tests {
         }
         let bytes = encode(&cursor);
         assert!(bytes.len() <= MAX_FILE_LEN, "{}", bytes.len());
-        assert_eq!(decode(&bytes), Some(cursor));
+        cursor.untold = cursor.untold.by_reason();
+        assert!(decode(&bytes) == Some(cursor));
     }
 
     proptest! {

@@ -116,9 +116,13 @@ impl Node {
 
 impl Loss {
     /// It took program starts, plain exits, new cgroups and counts only: kills, crashes and ends of
-    /// containers come by the urgent lane, and no rate limit holds for them.
+    /// containers come by the urgent lane, which has a rate of its own.
     pub fn is_of_bulk_lane(&self) -> bool {
-        self.stage == "rate_limit" || (self.stage == "ring_buffer" && self.reason != "urgent_lane")
+        match self.stage.as_str() {
+            "rate_limit" => self.reason != "cgroup_urgent_rate",
+            "ring_buffer" => self.reason != "urgent_lane",
+            _ => false,
+        }
     }
 }
 
@@ -152,11 +156,12 @@ mod tests {
             count: 1,
             ..Loss::default()
         };
-        assert!(loss("rate_limit", "cgroup_exec_rate").is_of_bulk_lane());
+        assert!(loss("rate_limit", "cgroup_rate").is_of_bulk_lane());
         assert!(loss("ring_buffer", "bulk_lane").is_of_bulk_lane());
         assert!(loss("ring_buffer", "drop_map").is_of_bulk_lane());
         for (stage, reason) in [
             ("ring_buffer", "urgent_lane"),
+            ("rate_limit", "cgroup_urgent_rate"),
             ("decode", "short_record"),
             ("queue", "full"),
             ("spool", "spool_full"),

@@ -4,7 +4,7 @@ use inquest_agent_abi::{ExecFailed, Lane, RecordKind};
 
 use super::Failure;
 use crate::{
-    emit::emit,
+    emit::emit_within_rate,
     kernel_read::{Address, TaskPtr, read_user_text},
 };
 
@@ -14,9 +14,10 @@ pub(super) fn record(failure: Failure, path: Address) {
     let task = TaskPtr::current();
     // SAFETY: an `ExecFailed` is what the kind says; every field is written.
     unsafe {
-        emit(
+        emit_within_rate(
             Lane::Bulk,
             RecordKind::EXEC_FAILED,
+            failure.cgroup,
             |record: *mut ExecFailed| {
                 task.describe(&raw mut (*record).process);
                 (*record).cgroups = task.cgroups();
