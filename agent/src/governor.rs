@@ -41,6 +41,8 @@ const FIRST_TO_GO: &[Family] = &[
     Family::TcpResetSent,
     Family::TcpResetReceived,
     Family::TcpState,
+    Family::BlockIssue,
+    Family::BlockComplete,
     Family::Exec,
 ];
 
