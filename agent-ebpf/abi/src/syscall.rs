@@ -187,8 +187,8 @@ pub struct ExecFailed {
     pub cgroups: CgroupIds,
     /// Positive.
     pub errno: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Inode of the mount namespace in which the file was looked for, 0 when it is not known.
+    pub mount_namespace: u32,
     /// As given to execve, ended by NUL.
     pub filename: [u8; MAX_FILENAME],
 }

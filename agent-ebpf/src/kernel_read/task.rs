@@ -127,6 +127,14 @@ impl TaskPtr {
         NetnsPtr::at(read(namespaces, &LAYOUT.packet.task_netns))
     }
 
+    /// Returns the inode of its mount namespace, 0 when that cannot be told.
+    #[inline(always)]
+    pub(crate) fn mount_namespace(self) -> u32 {
+        let namespaces: Address = read(self.0, &LAYOUT.task.nsproxy);
+        let mounts: Address = read(namespaces, &LAYOUT.file.task_namespace);
+        read(mounts, &LAYOUT.file.namespace_inode)
+    }
+
     /// Returns the id of the cgroup that names its process on this node.
     #[inline(always)]
     pub(crate) fn identity_cgroup(self) -> u64 {

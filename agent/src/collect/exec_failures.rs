@@ -62,6 +62,7 @@ impl ExecFailures {
             pids: [record.process.pid, record.process.parent_pid],
             cgroup: path.as_deref().unwrap_or_default().to_owned(),
             hierarchy: cgroups.hierarchy(),
+            mount_namespace: record.mount_namespace,
         };
         let file = self.files.look(seeker, filename.clone()).await;
         let file_read = file.is_some();

@@ -93,6 +93,13 @@ pub fn netns(pid: u32) -> Option<u32> {
     inode.parse().ok()
 }
 
+/// Returns the inode of the mount namespace of process `pid`. Of another user's needs CAP_SYS_PTRACE.
+pub fn mount_namespace(pid: u32) -> Option<u32> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()?;
+    let inode = link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
+    inode.parse().ok()
+}
+
 /// Returns the path of the cgroup of process `pid` in hierarchy `hierarchy`.
 pub fn cgroup(pid: u32, hierarchy: u32) -> Option<String> {
     let memberships = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;

@@ -41,6 +41,10 @@ offsets! {
         entry_parent,
         /// `dentry.d_name.name`
         entry_name,
+        /// `nsproxy.mnt_ns`
+        task_namespace,
+        /// `mnt_namespace.ns.inum`
+        namespace_inode,
         /// `inode.i_sb`
         super_block,
         /// `super_block.s_dev`

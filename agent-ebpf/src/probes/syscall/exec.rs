@@ -22,7 +22,7 @@ pub(super) fn record(failure: Failure, path: Address) {
                 task.describe(&raw mut (*record).process);
                 (*record).cgroups = task.cgroups();
                 (*record).errno = failure.errno;
-                (*record).reserved = 0;
+                (*record).mount_namespace = task.mount_namespace();
                 read_user_text(path, &raw mut (*record).filename);
             },
         );

@@ -26,6 +26,9 @@ const MAX_LOOKS: usize = 2;
 /// How long a look may take before it is told without.
 const DEADLINE: Duration = Duration::from_millis(200);
 
+/// The first process of the node, or, for an agent that sees only its container, of that.
+const NODE_INIT: u32 = 1;
+
 /// What a file asks for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct ExecFile {
@@ -44,6 +47,8 @@ pub(super) struct Seeker {
     pub(super) cgroup: String,
     /// The hierarchy of that.
     pub(super) hierarchy: u32,
+    /// The inode of the mount namespace in which it was looked for, 0 when it is not known.
+    pub(super) mount_namespace: u32,
 }
 
 /// Looks at files on threads that may block.
@@ -82,7 +87,18 @@ impl Seeker {
             .iter()
             .filter(is_there)
             .find_map(|pid| open(*pid, filename).ok());
+        let opened = opened.or_else(|| self.open_without_it(filename));
         ExecFile::read(&opened?).ok()
+    }
+
+    /// Opens the file as one that is still there sees it, when whoever tried it saw the same mounts.
+    fn open_without_it(&self, filename: &str) -> Option<File> {
+        let sees_it = |pid: &u32| procfs::mount_namespace(*pid) == Some(self.mount_namespace);
+        let pids = [std::process::id(), NODE_INIT];
+        let pid = pids.into_iter().find(sees_it)?;
+        filename
+            .starts_with('/')
+            .then(|| open(pid, filename).ok())?
     }
 }
 
@@ -282,6 +298,23 @@ mod tests {
         let seen = ExecFile::read(&file).unwrap();
         assert_eq!(seen.machine, std::env::consts::ARCH);
         assert!(seen.interpreter.contains("ld-"), "{seen:?}");
+    }
+
+    #[test]
+    fn finds_the_file_of_one_that_is_gone_when_it_saw_the_same_mounts() {
+        let gone = |mount_namespace| Seeker {
+            pids: [u32::MAX; 2],
+            cgroup: String::new(),
+            hierarchy: 0,
+            mount_namespace,
+        };
+        let own = std::env::current_exe().unwrap();
+        let own = own.to_str().unwrap();
+        let same = procfs::mount_namespace(std::process::id()).unwrap();
+        let seen = gone(same).look(own).unwrap();
+        assert_eq!(seen.machine, std::env::consts::ARCH);
+        assert_eq!(gone(0).look(own), None);
+        assert_eq!(gone(same).look("Cargo.toml"), None, "relative to what?");
     }
 
     #[test]

@@ -228,7 +228,7 @@ mod tests {
                 reserved: 0,
             },
             errno,
-            reserved: 0,
+            mount_namespace: 0,
             filename,
         }
     }

@@ -44,6 +44,16 @@ pub(super) const TABLE: &[Row] = &[
     row(|l| &mut l.file.mount_public, &["mount.mnt"], OPTIONAL),
     row(|l| &mut l.file.mount_namespace, &["mount.mnt_ns"], OPTIONAL),
     row(
+        |l| &mut l.file.task_namespace,
+        &["nsproxy.mnt_ns"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.file.namespace_inode,
+        &["mnt_namespace.ns.inum"],
+        OPTIONAL,
+    ),
+    row(
         |l| &mut l.file.mount_parent,
         &["mount.mnt_parent"],
         OPTIONAL,
