@@ -66,16 +66,19 @@ pub enum Demo {
 
 impl Demo {
     /// Those that the kernel tests judge.
-    pub const JUDGED: [Self; 10] = [
+    pub const JUDGED: [Self; 13] = [
         Self::Oom,
         Self::ChildOom,
         Self::Segfault,
         Self::Sigkill,
         Self::KilledBySibling,
         Self::MissingFile,
+        Self::ExecFormat,
         Self::Refused,
         Self::Dropped,
         Self::PidsLimit,
+        Self::DiskFull,
+        Self::AcceptQueue,
         Self::SlowLock,
     ];
 
