@@ -63,7 +63,7 @@ use recent_processes::RecentProcesses;
 use ring_buffer::{Ring, WakingRing};
 use source::Scheduled;
 
-pub(crate) use sources::{POLLED, SourceParts};
+pub(crate) use sources::{POLLED, SourceParts, lists_listeners};
 
 pub use ring_buffer::OpenError;
 

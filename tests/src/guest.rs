@@ -10,7 +10,7 @@ mod oom;
 mod wire;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -28,8 +28,8 @@ const MAX_AT_ONCE: usize = 2;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "guests")]
 pub struct Options {
-    /// A guest's name and the image of its kernel; may be given more than once.
-    #[arg(long, value_name = "NAME=IMAGE")]
+    /// A guest's name and the folder with its kernel (`vmlinuz`) and `modules`; may be given more than once.
+    #[arg(long, value_name = "NAME=DIR")]
     guest: Vec<Named>,
     /// A guest that cannot be booted here, and why; it is counted as skipped.
     #[arg(long, value_name = "NAME=WHY")]
@@ -66,24 +66,21 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     let binaries = Binaries::beside_own()?;
     let mut proof = Proof::begin("test-kernel")?;
     let dir = tempfile::tempdir().context("failed to make a folder for the guests")?;
-    let archive = dir.path().join("initramfs");
-    initramfs::write(&archive, &binaries)?;
     let mut waiting = options.guest.into_iter();
     let mut running = JoinSet::new();
-    let mut start = |running: &mut JoinSet<_>| {
+    let mut start = |running: &mut JoinSet<_>| -> anyhow::Result<()> {
         if let Some(guest) = waiting.next() {
-            let console = dir.path().join(format!("{}.console", guest.name));
-            let kernel = PathBuf::from(guest.value);
-            let archive = archive.clone();
-            running.spawn(async move {
-                let ended = machine::boot(&kernel, &archive, &console).await;
-                (guest.name, ended)
-            });
+            let files = machine::Files::prepare(Path::new(&guest.value), dir.path(), &guest.name)?;
+            initramfs::write(&files.archive, &binaries, &files.modules)?;
+            running.spawn(async move { (guest.name, machine::boot(&files).await) });
         }
+        Ok(())
     };
-    (0..MAX_AT_ONCE).for_each(|_| start(&mut running));
+    for _ in 0..MAX_AT_ONCE {
+        start(&mut running)?;
+    }
     while let Some(ended) = running.join_next().await {
-        start(&mut running);
+        start(&mut running)?;
         let (name, ended) = ended.context("a guest's task failed")?;
         take(&name, ended, &mut proof)?;
     }

@@ -56,7 +56,7 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     lifecycle::prove(&stage, &mut proof).await?;
     short_lives::prove(options.lives, &stage, &mut proof).await?;
     stack.stop().await?;
-    self_test::prove(&binaries.agent, &mut proof).await?;
+    self_test::prove(&binaries.agent, None, &mut proof).await?;
     proof.finish(json)
 }
 

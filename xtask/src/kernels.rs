@@ -52,52 +52,78 @@ pub(crate) const MATRIX: [Series; 4] = [
     },
 ];
 
+/// Modules that guests load: what a node has loaded when something asks for it.
+const MODULES: [&str; 3] = ["loop", "inet_diag", "tcp_diag"];
 /// Packages that hold a kernel, or depend on the one that does.
 const KERNEL_PACKAGES: [&str; 2] = ["linux-image-", "linux-binary-"];
+/// Packages that hold modules alone; others have them beside the kernel.
+const MODULE_PACKAGES: [&str; 1] = ["linux-modules-"];
 /// From a metapackage to the kernel there are three packages; more would be a circle.
 const MAX_DEPENDENCIES: usize = 8;
 
-/// Returns the image of a kernel, fetching it the first time.
+/// Returns the folder of a kernel, fetching it the first time: its image, `vmlinuz`, and `modules`.
 ///
 /// # Errors
 ///
 /// Fails, with the reason, when no mirror of this machine has it.
-pub(crate) fn image(series: &Series) -> anyhow::Result<PathBuf> {
-    let image = workspace::cache("kernels")?
-        .join(series.name)
-        .join("vmlinuz");
-    if !image.is_file() {
-        fetch(series, &image).with_context(|| format!("kernel {} cannot be had", series.name))?;
+pub(crate) fn folder(series: &Series) -> anyhow::Result<PathBuf> {
+    let dir = workspace::cache("kernels")?.join(series.name);
+    if !(dir.join("vmlinuz").is_file() && dir.join("modules").is_dir()) {
+        fetch(series, &dir).with_context(|| format!("kernel {} cannot be had", series.name))?;
     }
-    Ok(image)
+    Ok(dir)
 }
 
-fn fetch(series: &Series, image: &Path) -> anyhow::Result<()> {
-    let dir = image.parent().context("an image has a folder")?;
+fn fetch(series: &Series, dir: &Path) -> anyhow::Result<()> {
     // What an interrupted run left would be in the way.
     if dir.is_dir() {
         fs::remove_dir_all(dir).with_context(|| format!("failed to clear {}", dir.display()))?;
     }
     let apt = PrivateApt::open(&dir.join("apt"), series.suite)?;
-    let package = apt.kernel_package(series.metapackage)?;
-    output::progress(format_args!(
-        "kernel {}: {package} from {}",
-        series.name, series.suite
-    ));
-    let archive = apt.download(&package)?;
     let unpacked = dir.join("unpacked");
-    let mut unpack = Command::new("dpkg-deb");
-    unpack.arg("--extract").arg(&archive).arg(&unpacked);
-    command::run(
-        &format!("unpacking {package}"),
-        &mut unpack,
-        Show::Heartbeat,
-    )?;
+    for package in apt.kernel_packages(series.metapackage)? {
+        output::progress(format_args!(
+            "kernel {}: {package} from {}",
+            series.name, series.suite
+        ));
+        let archive = apt.download(&package)?;
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("--extract").arg(&archive).arg(&unpacked);
+        command::run(
+            &format!("unpacking {package}"),
+            &mut unpack,
+            Show::Heartbeat,
+        )?;
+    }
+    keep_modules(&unpacked, &dir.join("modules"))?;
     let found = find_image(&unpacked)?;
-    // The rename is what makes it be there: nothing half-fetched is ever booted.
-    fs::rename(&found, image).with_context(|| format!("failed to keep {}", found.display()))?;
+    // The last step is what makes it be there: nothing half-fetched is ever booted.
+    fs::rename(&found, dir.join("vmlinuz"))
+        .with_context(|| format!("failed to keep {}", found.display()))?;
     for rest in [unpacked, dir.join("apt")] {
         fs::remove_dir_all(&rest).with_context(|| format!("failed to clear {}", rest.display()))?;
+    }
+    Ok(())
+}
+
+/// Copies the modules that guests load, compressed or not.
+fn keep_modules(unpacked: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("failed to create {}", to.display()))?;
+    let mut dirs = vec![unpacked.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for path in entries(&dir) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // Some packages have links to folders that are elsewhere.
+            if path.is_dir() && !path.is_symlink() {
+                dirs.push(path);
+            } else if name
+                .split_once(".ko")
+                .is_some_and(|(name, _)| MODULES.contains(&name))
+            {
+                fs::copy(&path, to.join(&*name))
+                    .with_context(|| format!("failed to keep {}", path.display()))?;
+            }
+        }
     }
     Ok(())
 }
@@ -175,18 +201,25 @@ impl PrivateApt {
         command
     }
 
-    /// Follows the dependencies from a metapackage to the package that holds the kernel.
-    fn kernel_package(&self, metapackage: &str) -> anyhow::Result<String> {
+    /// Follows the dependencies from a metapackage to the packages that hold the kernel and its modules.
+    fn kernel_packages(&self, metapackage: &str) -> anyhow::Result<Vec<String>> {
         let mut package = metapackage.to_owned();
+        let mut modules = Vec::new();
         for _ in 0..MAX_DEPENDENCIES {
             let mut depends = self.command("apt-cache");
             depends.args(["depends", "--important", &package]);
             let depends = command::capture(&mut depends)
                 .with_context(|| format!("no mirror of this machine has `{package}`"))?;
-            match next_package(&depends) {
+            if package != metapackage {
+                modules.extend(next_package(&depends, &MODULE_PACKAGES).map(str::to_owned));
+            }
+            match next_package(&depends, &KERNEL_PACKAGES) {
                 Some(next) => next.clone_into(&mut package),
                 None if package == metapackage => bail!("`{package}` depends on no kernel"),
-                None => return Ok(package),
+                None => {
+                    modules.push(package);
+                    return Ok(modules);
+                }
             }
         }
         bail!("the dependencies of `{metapackage}` have no end");
@@ -201,17 +234,21 @@ impl PrivateApt {
             Show::Heartbeat,
         )?;
         let is_archive = |path: &PathBuf| path.extension().is_some_and(|end| end == "deb");
-        let archive = entries(&self.dir).into_iter().find(is_archive);
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            is_archive(path) && name.starts_with(&format!("{package}_"))
+        };
+        let archive = entries(&self.dir).into_iter().find(is_it);
         archive.with_context(|| format!("apt did not leave `{package}` where it was to"))
     }
 }
 
-/// The dependency, in what `apt-cache depends` prints, that leads on to the kernel.
-fn next_package(depends: &str) -> Option<&str> {
+/// The dependency, in what `apt-cache depends` prints, whose name begins with one of `starts`.
+fn next_package<'a>(depends: &'a str, starts: &[&str]) -> Option<&'a str> {
     let mut names = depends
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "));
-    names.find(|name| KERNEL_PACKAGES.iter().any(|start| name.starts_with(start)))
+    names.find(|name| starts.iter().any(|start| name.starts_with(start)))
 }
 
 /// Where this machine gets a suite like `suite` from: the mirror of security updates for such a one,
@@ -284,16 +321,19 @@ bookworm-security main http://mirror.example.org/debian-security/
         let metapackage = "linux-image-cloud-amd64\n  Depends: linux-base-cloud-amd64\n  \
                            Depends: linux-image-7.3.4+deb13-cloud-amd64\n";
         assert_eq!(
-            next_package(metapackage),
+            next_package(metapackage, &KERNEL_PACKAGES),
             Some("linux-image-7.3.4+deb13-cloud-amd64")
         );
         let image = "linux-image-7.3.4+deb13-cloud-amd64\n  PreDepends: linux-base\n \
                      |Depends: <dracut>\n  Depends: linux-binary-7.3.4+deb13-cloud-amd64\n";
         assert_eq!(
-            next_package(image),
+            next_package(image, &KERNEL_PACKAGES),
             Some("linux-binary-7.3.4+deb13-cloud-amd64")
         );
-        assert_eq!(next_package("linux-binary-7.3.4+deb13-cloud-amd64\n"), None);
+        assert_eq!(
+            next_package("linux-binary-7.3.4+deb13-cloud-amd64\n", &KERNEL_PACKAGES),
+            None
+        );
     }
 
     #[test]

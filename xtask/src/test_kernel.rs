@@ -44,8 +44,8 @@ fn guest(series: &Series) -> anyhow::Result<[String; 2]> {
         bail!("guests are x86-64 machines; this one is not, and the agent is built for it");
     }
     let name = series.name;
-    match kernels::image(series) {
-        Ok(image) => Ok(["--guest".to_owned(), format!("{name}={}", image.display())]),
+    match kernels::folder(series) {
+        Ok(folder) => Ok(["--guest".to_owned(), format!("{name}={}", folder.display())]),
         Err(error) if series.required => Err(error),
         Err(error) => {
             output::progress(format_args!("{error:#}"));

@@ -33,6 +33,7 @@ use failed_calls::FailedCalls;
 use filesystem_usage::FilesystemSamples;
 use kernel_log::KernelLog;
 use namespaces::NamespaceSamples;
+pub(crate) use namespaces::lists_listeners;
 use network::Network;
 use rate_limits::RateLimits;
 use resource_usage::ResourceSamples;

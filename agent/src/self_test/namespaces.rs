@@ -17,6 +17,7 @@ use super::{
     actor::{self, Actor},
     check::{Check, NotPossible, Place},
 };
+use crate::collect::lists_listeners;
 
 const PLACE: Place = Place {
     network: true,
@@ -90,6 +91,10 @@ pub(super) fn listen_without_backlog() -> anyhow::Result<(rustix::fd::OwnedFd, S
 }
 
 fn fill_a_queue(_: &Actor) -> anyhow::Result<()> {
+    lists_listeners().map_err(|error| {
+        let why = "this kernel does not list listening sockets (needs inet_diag and tcp_diag)";
+        NotPossible(format!("{why}: {error}"))
+    })?;
     let (_listener, address) = listen_without_backlog()?;
     let _waits = TcpStream::connect(address).context("failed to connect at first")?;
     let timed_out = TcpStream::connect_timeout(&address, TRIED).is_err();

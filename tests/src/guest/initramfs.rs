@@ -1,5 +1,5 @@
 //! Writes the file system that a guest runs from: the binaries under test, this one, and the libraries that they
-//! are linked to. Nothing else is in it, so that nothing else can be what was tested.
+//! are linked to, and the kernel's modules. Nothing else is in it, so that nothing else can be what was tested.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,13 +16,16 @@ pub(super) const AGENT: &str = "/bin/inquest-agent";
 /// This binary, which is the guest's init.
 pub(super) const HARNESS: &str = "/bin/inquest-e2e";
 
+/// Where the modules are, for init to load.
+pub(super) const MODULES: &str = "/modules";
+
 /// Directories that are mounted on, or written to.
-const DIRS: [&str; 5] = ["/dev", "/proc", "/sys", "/tmp", "/var"];
+const DIRS: [&str; 6] = ["/dev", "/proc", "/sys", "/tmp", "/var", MODULES];
 const DIR_MODE: u32 = 0o040_755;
 const PROGRAM_MODE: u32 = 0o100_755;
 
 /// Writes the archive, as `cpio -H newc` would.
-pub(super) fn write(archive: &Path, binaries: &Binaries) -> anyhow::Result<()> {
+pub(super) fn write(archive: &Path, binaries: &Binaries, modules: &Path) -> anyhow::Result<()> {
     let harness = std::env::current_exe().context("failed to find the running binary")?;
     let mut files = vec![
         (PathBuf::from(AGENT), binaries.agent.clone()),
@@ -31,6 +34,9 @@ pub(super) fn write(archive: &Path, binaries: &Binaries) -> anyhow::Result<()> {
     let mut libraries = libraries(&binaries.agent)?;
     libraries.extend(self::libraries(&harness)?);
     files.extend(libraries.into_iter().map(|path| (path.clone(), path)));
+    for module in fs::read_dir(modules).into_iter().flatten().flatten() {
+        files.push((Path::new(MODULES).join(module.file_name()), module.path()));
+    }
     let write = || -> io::Result<()> {
         let mut cpio = Cpio::new(BufWriter::new(File::create(archive)?));
         for dir in DIRS {

@@ -1,7 +1,7 @@
 //! Runs one guest under QEMU and hears it out: what it says, how long it took, and what its console showed if it
 //! did not come to its end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,6 +24,30 @@ const MEMORY: &str = "768";
 /// 7.2; this oldest model boots them all.
 const CPU: &str = "qemu64";
 
+/// What a guest is made of.
+#[derive(Debug)]
+pub(super) struct Files {
+    kernel: PathBuf,
+    pub(super) modules: PathBuf,
+    /// Its file system; to be written.
+    pub(super) archive: PathBuf,
+    console: PathBuf,
+}
+
+impl Files {
+    /// Names those of guest `name`: the kernel in the folder `kernel`, the rest in the folder `scratch`.
+    pub(super) fn prepare(kernel: &Path, scratch: &Path, name: &str) -> anyhow::Result<Self> {
+        let image = kernel.join("vmlinuz");
+        anyhow::ensure!(image.is_file(), "there is no {}", image.display());
+        Ok(Self {
+            kernel: image,
+            modules: kernel.join("modules"),
+            archive: scratch.join(format!("{name}.initramfs")),
+            console: scratch.join(format!("{name}.console")),
+        })
+    }
+}
+
 /// How a guest's life went.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -33,12 +57,11 @@ pub(super) struct Ended {
     pub(super) trouble: Option<String>,
 }
 
-/// Boots `kernel` with `archive` as its file system, and waits until it has powered off. Its console goes to the
-/// file `console`.
-pub(super) async fn boot(kernel: &Path, archive: &Path, console: &Path) -> Ended {
+/// Boots a guest and waits until it has powered off.
+pub(super) async fn boot(files: &Files) -> Ended {
     let began = Instant::now();
     let mut said = Said::default();
-    let outcome = match timeout(DEADLINE, live(kernel, archive, console, &mut said)).await {
+    let outcome = match timeout(DEADLINE, live(files, &mut said)).await {
         Ok(outcome) => outcome,
         Err(_elapsed) => Err(anyhow::anyhow!("it did not end within {DEADLINE:?}")),
     };
@@ -55,18 +78,13 @@ pub(super) async fn boot(kernel: &Path, archive: &Path, console: &Path) -> Ended
     };
     Ended {
         took_s: began.elapsed().as_secs_f64(),
-        trouble: trouble.map(|why| format!("{why}\n{}", tail(console))),
+        trouble: trouble.map(|why| format!("{why}\n{}", tail(&files.console))),
         said,
     }
 }
 
-async fn live(
-    kernel: &Path,
-    archive: &Path,
-    console: &Path,
-    said: &mut Said,
-) -> anyhow::Result<()> {
-    let mut emulator = start(kernel, archive, console)?;
+async fn live(files: &Files, said: &mut Said) -> anyhow::Result<()> {
+    let mut emulator = start(files)?;
     let line = emulator
         .stdout
         .take()
@@ -83,7 +101,7 @@ async fn live(
     Ok(())
 }
 
-fn start(kernel: &Path, archive: &Path, console: &Path) -> anyhow::Result<Child> {
+fn start(files: &Files) -> anyhow::Result<Child> {
     // A panic reboots at once, which ends the emulator.
     let boot = format!("console=ttyS0 loglevel=3 panic=-1 rdinit={HARNESS} -- guest");
     let mut command = Command::new(EMULATOR);
@@ -108,12 +126,12 @@ fn start(kernel: &Path, archive: &Path, console: &Path) -> anyhow::Result<Child>
             "-no-reboot",
         ])
         .arg("-serial")
-        .arg(format!("file:{}", console.display()))
+        .arg(format!("file:{}", files.console.display()))
         .args(["-serial", "stdio"])
         .arg("-kernel")
-        .arg(kernel)
+        .arg(&files.kernel)
         .arg("-initrd")
-        .arg(archive)
+        .arg(&files.archive)
         .args(["-append", &boot])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

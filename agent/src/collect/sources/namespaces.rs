@@ -29,6 +29,11 @@ use crate::{
 };
 use sampler::{Finding, ROUND, Sampler};
 
+/// Asks whether this kernel lists listening sockets; the error says why not.
+pub(crate) fn lists_listeners() -> io::Result<()> {
+    listeners::list().map(drop)
+}
+
 pub(super) use sampler::PortShortage;
 
 pub(super) const POLLED: Polled = Polled {

@@ -76,9 +76,9 @@ pub(super) fn list() -> io::Result<Vec<Listener>> {
         Some(netlink::SOCK_DIAG),
     )?;
     let mut listeners = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        ask(&socket, family, &mut listeners)?;
-    }
+    ask(&socket, AF_INET, &mut listeners)?;
+    // A kernel without IPv6 has none of these.
+    let _answered = ask(&socket, AF_INET6, &mut listeners).is_ok();
     Ok(listeners)
 }
 
@@ -88,7 +88,7 @@ fn ask(socket: &OwnedFd, family: u8, listeners: &mut Vec<Listener>) -> io::Resul
     loop {
         let (_, len) = recv(socket, answer.as_mut_slice(), RecvFlags::empty())?;
         let answer = answer.get(..len).unwrap_or_default();
-        if answer.is_empty() || !take(answer, listeners) {
+        if answer.is_empty() || !take(answer, listeners)? {
             return Ok(());
         }
     }
@@ -107,12 +107,19 @@ fn request(family: u8) -> Vec<u8> {
     request
 }
 
-/// Takes the listeners out of an answer; returns whether there is more to come.
-fn take(mut answer: &[u8], listeners: &mut Vec<Listener>) -> bool {
+/// Takes the listeners out of an answer; returns whether there is more to come. A kernel that has no module for it
+/// answers with an error.
+fn take(mut answer: &[u8], listeners: &mut Vec<Listener>) -> io::Result<bool> {
     while let (Some(len), Some(kind)) = (u32_at(answer, 0), u16_at(answer, 4)) {
         let message = answer.get(..len as usize).unwrap_or_default();
+        if kind == NLMSG_ERROR
+            && let Some(error) = u32_at(message, HEADER)
+        {
+            let errno = error.cast_signed().saturating_neg();
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         if message.len() < HEADER || kind == NLMSG_DONE || kind == NLMSG_ERROR {
-            return false;
+            return Ok(false);
         }
         if let Some(listener) = message.get(HEADER..).and_then(listener)
             && listeners.len() < MAX_LISTENERS
@@ -123,7 +130,7 @@ fn take(mut answer: &[u8], listeners: &mut Vec<Listener>) -> bool {
         let next = (len as usize).next_multiple_of(4);
         answer = answer.get(next..).unwrap_or_default();
     }
-    true
+    Ok(true)
 }
 
 /// Reads an `inet_diag_msg`.
@@ -187,7 +194,7 @@ mod tests {
             answer.extend(kind.to_ne_bytes());
             answer.extend(bytes);
             let mut listeners = Vec::new();
-            take(&answer, &mut listeners);
+            let _taken = take(&answer, &mut listeners);
             prop_assert!(listeners.len() <= answer.len() / MESSAGE);
         }
     }
