@@ -36,6 +36,12 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+/// By which the agent knows that this object was built from its own abi.
+#[used]
+#[unsafe(link_section = "inquest_abi")]
+#[unsafe(no_mangle)]
+static ABI: [u8; inquest_agent_abi::ABI_MARK.len()] = inquest_agent_abi::ABI_MARK;
+
 /// One of the spellings that the kernel compares with (`include/linux/license.h`).
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -8,6 +8,7 @@ mod dns;
 mod drop;
 mod exec;
 mod exit;
+mod object_version;
 mod oom;
 mod removal;
 mod sched;
@@ -205,6 +206,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) type Programs = Arc<Mutex<Ebpf>>;
 
 use attach::Link;
+use object_version::Mismatch;
 
 pub(crate) use attach::AttachError;
 pub(crate) use set::ProbeSet;
@@ -278,6 +280,10 @@ enum LoadError {
         "this agent was built without the eBPF object; run `cargo xtask build-ebpf` and build it again"
     )]
     NoObject,
+    #[error(
+        "the eBPF object is of another version than this agent ({0}); run `cargo xtask build-ebpf` and build the agent again, or set AGENT_EBPF_OBJ to the object that belongs to it"
+    )]
+    OtherVersion(Mismatch),
     #[error("failed to load the eBPF object (needs CAP_BPF and CAP_PERFMON)")]
     Object(#[source] Box<aya::EbpfError>),
     #[error("failed to read what the eBPF programs record")]
@@ -311,6 +317,7 @@ fn try_load(config: &ProbeConfig, cgroups: CgroupFs) -> Result<Collector, LoadEr
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
+    object_version::check(OBJECT).map_err(LoadError::OtherVersion)?;
     raise_locked_memory_limit();
     let kernel = Kernel::inspect(cgroups.hierarchy());
     for field in &kernel.missing {

@@ -18,6 +18,7 @@ mod header;
 mod layout;
 mod limits;
 mod loss;
+mod mark;
 mod meter;
 mod oom;
 mod process;
@@ -47,6 +48,7 @@ pub use limits::{
     WAIT_TOTALS, WATCHED_CGROUPS,
 };
 pub use loss::{Lane, LossCounts, loss_index, shed_index};
+pub use mark::{ABI_MARK, ABI_MARK_PREFIX};
 pub use meter::{MAX_METERS, Meter, MeterReading, Meters, TIMED_RUN_OF};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
