@@ -96,6 +96,8 @@ mod tests {
     async fn every_drop_of_a_storm_is_told_or_counted_as_lost() {
         const PACKETS: u64 = 100_000;
         const FLOWS: u16 = 20_000;
+        /// Far more than the rest of a machine has dropped in that time.
+        const OTHERS: u64 = PACKETS / 100;
         if !in_own_network("every_drop_of_a_storm_is_told_or_counted_as_lost") {
             return;
         }
@@ -132,7 +134,9 @@ mod tests {
         let (told, lost) = (told(&mut agent), agent.lost("drop_map"));
         println!("told {told}, counted as lost {lost}");
         assert_eq!(nft_counter(10_000), PACKETS);
-        assert_eq!(told + lost, PACKETS);
+        // What others had dropped meanwhile found no room either, and is counted with ours.
+        assert!(told + lost >= PACKETS);
+        assert!(told + lost < PACKETS + OTHERS);
         assert!(told > PACKETS / 4);
         agent.stop().await;
     }

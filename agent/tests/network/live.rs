@@ -1,6 +1,12 @@
 //! This agent's own probes and collector at work in a network namespace of the test's own.
 
-use std::{fs, os::unix::fs::MetadataExt as _, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use inquest_agent::collect::{CollectorError, Observed};
 use inquest_agent::probes::{self, Loaded, ProbeConfig};
@@ -12,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Tells the copy of a test that runs in the namespace that it does.
 const INSIDE: &str = "INQUEST_TEST_OWN_NETWORK";
+/// Held by the one test that runs in a namespace.
+static ALONE: Mutex<()> = Mutex::new(());
 /// Longest wait for what must come.
 const DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -26,6 +34,8 @@ pub(crate) fn in_own_network(test: &str) -> bool {
         testkit::skip("loading probes and making a network namespace need root");
         return false;
     }
+    // A storm leaves no room in the kernel's maps for what another test provokes.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new("unshare")
         .args([
             "--net",
