@@ -88,6 +88,10 @@ const PROVEN_WITH: [(&str, &str); 3] = [
     ("block_rq_issue", "block_rq_complete"),
 ];
 
+/// What no check provokes: nobody may set a node's clock for a test, and only lines of the kernel's own are believed.
+#[cfg(test)]
+const UNPROVOKED: [&str; 2] = ["clock", "kernel_log"];
+
 /// Checks whose signal a hook does not tell, by its nature, though the probe is attached by it; and why.
 const BLIND: [(&str, Hook, &str); 2] = [
     (failed_calls::EXEC.name, Hook::Tracepoint, WITHOUT_ARGUMENTS),
@@ -328,7 +332,7 @@ mod tests {
 
     #[test]
     fn every_probe_is_proven_by_a_check() {
-        for probe in probes::names() {
+        for probe in probes::names().filter(|name| !UNPROVOKED.contains(name)) {
             let other = PROVEN_WITH.iter().find(|(name, _)| *name == probe);
             let proven = other.map_or(probe, |(_, with)| with);
             let proves = |check: &&&Check| check.probe == Some(proven);

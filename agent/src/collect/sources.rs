@@ -61,10 +61,12 @@ pub(crate) struct Polled {
 }
 
 /// All sources that read files.
-pub(crate) const POLLED: [Polled; 3] = [
+pub(crate) const POLLED: [Polled; 5] = [
     resource_usage::POLLED,
     namespaces::POLLED,
     filesystem_usage::POLLED,
+    clock_step::POLLED,
+    kernel_log::POLLED,
 ];
 
 impl Polled {
@@ -105,9 +107,11 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     let (cgroups, failures) = (Arc::clone(&parts.cgroups), write_failures.clone());
     let start = |status: &mut _| FilesystemSamples::start(cgroups, (failures, reader), status);
     sources.add_polled(filesystem_usage::POLLED, &parts.disabled, start);
+    let watch = |_: &mut _| Some(ClockStep::watch());
+    sources.add_polled(clock_step::POLLED, &parts.disabled, watch);
+    sources.add_polled(kernel_log::POLLED, &parts.disabled, KernelLog::start);
     let profiler = WaitProfiler::open(ebpf, parts);
     sources.add("no container's waits are told", profiler);
-    sources.add_node();
     let generations = match Generations::open(ebpf) {
         Ok(generations) => generations,
         Err(error) => {
@@ -152,42 +156,5 @@ impl Sources {
             self.scheduled.push(Scheduled::new(Box::new(source)));
         }
         self.statuses.push(status);
-    }
-
-    /// Adds what tells of the node as a whole.
-    fn add_node(&mut self) {
-        self.scheduled
-            .push(Scheduled::new(Box::new(ClockStep::watch())));
-        self.statuses
-            .push(polled("clock", "", "that the wall clock was set"));
-        let without = "hung tasks, lockups, errors of file systems and hardware";
-        match KernelLog::open() {
-            Ok(log) => {
-                self.scheduled.push(Scheduled::new(Box::new(log)));
-                self.statuses.push(polled("kernel_log", "", without));
-            }
-            Err(error) => {
-                let why = format!(
-                    "{error} (/dev/kmsg; needs CAP_SYSLOG where kernel.dmesg_restrict is 1)"
-                );
-                self.statuses.push(polled("kernel_log", &why, without));
-            }
-        }
-    }
-}
-
-/// The status of a source that reads files: `why` it cannot, empty when it can.
-fn polled(name: &str, why: &str, without: &str) -> v1::ProbeStatus {
-    let state = if why.is_empty() {
-        State::Attached
-    } else {
-        State::Missing
-    };
-    v1::ProbeStatus {
-        name: name.to_owned(),
-        state: state.into(),
-        hook: "poll".to_owned(),
-        detail: why.to_owned(),
-        without: without.to_owned(),
     }
 }

@@ -18,12 +18,13 @@ use crate::victim;
 /// What a container runs: a program of its own for 50 ms, then a failure. Every second one is killed, so that both lanes
 /// are used.
 const SCRIPTS: [&str; 2] = ["sleep 0.05; exit 3", "sleep 0.05; kill -9 $$"];
-/// Signals that each must cause: an execution, a start, an end and a removal.
+/// Signals that each must cause: a removal, an end, a start and an execution. The removal comes last, so it is asked
+/// for first: once it is there, the others are.
 const KINDS: [&str; 4] = [
-    "process_exec",
-    "container_start",
-    "process_exit",
     "cgroup_removed",
+    "process_exit",
+    "container_start",
+    "process_exec",
 ];
 /// Containers that live at the same time, as on a node in a restart loop.
 const AT_ONCE: usize = 10;

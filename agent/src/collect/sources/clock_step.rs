@@ -6,9 +6,16 @@ use std::time::Duration;
 use inquest_proto::v1::{self, NodeEvent, node_event::Kind, signal::Body};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::{clock::ktime_now_ns, source::Source};
+use super::{
+    super::{clock::ktime_now_ns, source::Source},
+    Polled,
+};
 use crate::{attribute::Attributor, loss::Losses};
 
+pub(super) const POLLED: Polled = Polled {
+    name: "clock",
+    without: "that the wall clock was set",
+};
 /// Time between two comparisons.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Smallest step that is told: below it, being interrupted between two readings might be taken for one, and no deadline

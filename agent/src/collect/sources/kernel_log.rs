@@ -15,11 +15,18 @@ use std::{
 use inquest_proto::v1::{self, NodeEvent, loss::Stage, signal::Body};
 use tracing::debug;
 
-use super::super::{clock::ktime_now_ns, source::Source};
+use super::{
+    super::{clock::ktime_now_ns, source::Source},
+    Polled,
+};
 use crate::{attribute::Attributor, loss::Losses};
 use entry::Entry;
 use patterns::Pattern;
 
+pub(super) const POLLED: Polled = Polled {
+    name: "kernel_log",
+    without: "hung tasks, lockups, errors of file systems and hardware",
+};
 /// The kernel log, a record for each read.
 const PATH: &str = "/dev/kmsg";
 /// As often as the bulk lane is read: a watermark must not pass a line that was not read.
@@ -48,8 +55,18 @@ struct Seen {
 }
 
 impl KernelLog {
+    /// Opens the log; `status` is told why not.
+    pub(super) fn start(status: &mut v1::ProbeStatus) -> Option<Self> {
+        Self::open()
+            .inspect_err(|error| {
+                status.detail =
+                    format!("{error} ({PATH}; needs CAP_SYSLOG where kernel.dmesg_restrict is 1)");
+            })
+            .ok()
+    }
+
     /// Opens the log at its end. Needs CAP_SYSLOG where `kernel.dmesg_restrict` is set.
-    pub(super) fn open() -> io::Result<Self> {
+    fn open() -> io::Result<Self> {
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let mut file = OpenOptions::new()
             .read(true)
