@@ -93,7 +93,8 @@ const PROVEN_WITH: [(&str, &str); 3] = [
 const UNPROVOKED: [&str; 2] = ["clock", "kernel_log"];
 
 /// Checks whose signal a hook does not tell, by its nature, though the probe is attached by it; and why.
-const BLIND: [(&str, Hook, &str); 2] = [
+const BLIND: [(&str, Hook, &str); 3] = [
+    (block_io::CHECK.name, Hook::Tracepoint, WITHOUT_REQUEST),
     (failed_calls::EXEC.name, Hook::Tracepoint, WITHOUT_ARGUMENTS),
     (
         failed_calls::LAST_WORDS.name,
@@ -101,6 +102,7 @@ const BLIND: [(&str, Hook, &str); 2] = [
         WITHOUT_ARGUMENTS,
     ),
 ];
+const WITHOUT_REQUEST: &str = "a plain tracepoint does not tell for whom a thread of the kernel issues a request, as those of loop devices do before 6.12";
 const WITHOUT_ARGUMENTS: &str = "a plain tracepoint does not tell what a call was given";
 
 /// What to test, and how to tell.

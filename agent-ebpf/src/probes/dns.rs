@@ -29,6 +29,7 @@ const UDP: u8 = 17;
 const UDP_HEADER: u16 = 8;
 /// Bytes of a DNS header; less is no message.
 const DNS_HEADER: u16 = 12;
+const _: () = assert!(MAX_DNS_MESSAGE.is_power_of_two());
 
 #[btf_tracepoint(function = "net_dev_queue")]
 pub(crate) fn dns_query_tp_btf(ctx: BtfTracePointContext) -> i32 {
@@ -208,9 +209,12 @@ fn emit_message(query: &Query) {
                 (*record).ip_version = query.ip.version();
                 (*record).is_answer = u8::from(query.is_answer);
                 (*record).comm = comm;
+                // Kernels before 6.12 forget the bound of a number that was on the stack: told again, where the compiler
+                // cannot take it for known. It is from 1 to the room there is, so nothing changes.
+                let size = (core::hint::black_box(kept) - 1 & (MAX_DNS_MESSAGE as u32 - 1)) + 1;
                 let read = bpf_probe_read_kernel(
                     (&raw mut (*record).message).cast(),
-                    kept,
+                    size,
                     from as *const _,
                 );
                 if read != 0 {
