@@ -4,6 +4,7 @@
 mod lifecycle;
 mod oom_storm;
 mod probes;
+mod resources;
 mod senders;
 mod short_lives;
 
@@ -55,6 +56,7 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     senders::prove(&stage, &mut proof).await?;
     lifecycle::prove(&stage, &mut proof).await?;
     short_lives::prove(options.lives, &stage, &mut proof).await?;
+    resources::prove(&stage, &mut proof).await?;
     stack.stop().await?;
     self_test::prove(&binaries.agent, None, &mut proof).await?;
     proof.finish(json)

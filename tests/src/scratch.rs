@@ -1,6 +1,7 @@
 //! Scratch cgroups with limits, made for one proof and removed after it. Must not touch a cgroup that
 //! it did not make.
 
+mod cpu;
 mod hierarchy;
 mod pids;
 mod remove;
@@ -24,8 +25,8 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 pub struct Scratch {
     hierarchy: Hierarchy,
     dir: PathBuf,
-    /// Its twin where the pids controller has a hierarchy of its own.
-    pids: Option<PathBuf>,
+    /// Its twins where the pids and CPU controllers have hierarchies of their own.
+    twins: Vec<PathBuf>,
 }
 
 impl Scratch {
@@ -49,7 +50,7 @@ impl Scratch {
         let scratch = Self {
             hierarchy,
             dir,
-            pids: None,
+            twins: Vec::new(),
         };
         if let Some(limit) = limit_bytes {
             scratch.write(scratch.hierarchy.limit_file(), &limit.to_string())?;
@@ -60,17 +61,27 @@ impl Scratch {
     /// Limits how many tasks may be in it. Where the pids controller has a hierarchy of its own, a
     /// cgroup of the same path is made there, and victims join both.
     pub fn limit_tasks(&mut self, max: u32) -> anyhow::Result<()> {
-        let below = self.path();
-        let dir = match pids::v1_mount()? {
-            Some(mount) => {
-                let twin = mount.join(below.trim_start_matches('/'));
-                fs::create_dir(&twin)
-                    .with_context(|| format!("failed to make cgroup {}", twin.display()))?;
-                self.pids.insert(twin).clone()
-            }
-            None => self.dir.clone(),
-        };
+        let dir = self.dir_of("pids")?;
         pids::limit(&dir, max)
+    }
+
+    /// Limits how much of a CPU it may use, in thousandths of one; otherwise as [`Self::limit_tasks`].
+    pub fn limit_cpu(&mut self, millis: u32) -> anyhow::Result<()> {
+        let dir = self.dir_of("cpu")?;
+        cpu::limit(&dir, millis)
+    }
+
+    /// Where `controller` keeps its files of this cgroup, made if it has a hierarchy of its own.
+    fn dir_of(&mut self, controller: &str) -> anyhow::Result<PathBuf> {
+        let mounts = read(Path::new("/proc/self/mountinfo"))?;
+        let Some(mount) = hierarchy::v1_mount_of(&mounts, controller) else {
+            return Ok(self.dir.clone());
+        };
+        let twin = mount.join(self.path().trim_start_matches('/'));
+        fs::create_dir(&twin)
+            .with_context(|| format!("failed to make cgroup {}", twin.display()))?;
+        self.twins.push(twin.clone());
+        Ok(twin)
     }
 
     /// Its path below the hierarchy's root, as `/proc/PID/cgroup` has it.
@@ -104,8 +115,8 @@ impl Scratch {
 
     /// The same, of each hierarchy that it is in.
     pub fn procs_files(&self) -> Vec<PathBuf> {
-        let twin = self.pids.as_ref().map(|dir| dir.join("cgroup.procs"));
-        [self.procs_file()].into_iter().chain(twin).collect()
+        let twins = self.twins.iter().map(|dir| dir.join("cgroup.procs"));
+        [self.procs_file()].into_iter().chain(twins).collect()
     }
 
     /// The processes in it, by their pid here.
@@ -137,7 +148,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        for dir in [&self.dir].into_iter().chain(&self.pids) {
+        for dir in [&self.dir].into_iter().chain(&self.twins) {
             if let Err(error) = remove::remove(dir) {
                 crate::output::talk(format_args!("warning: {error:#}"));
             }

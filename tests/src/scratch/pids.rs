@@ -1,17 +1,9 @@
 //! The limit of tasks of a scratch cgroup. Must not change one that was not made here.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
-
-use super::hierarchy::v1_mount_of;
-
-/// Where the pids controller has a hierarchy of its own, if it has one.
-pub(super) fn v1_mount() -> anyhow::Result<Option<PathBuf>> {
-    let mounts = super::read(Path::new("/proc/self/mountinfo"))?;
-    Ok(v1_mount_of(&mounts, "pids"))
-}
 
 /// Sets the limit.
 pub(super) fn limit(dir: &Path, max: u32) -> anyhow::Result<()> {
