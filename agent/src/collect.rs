@@ -12,6 +12,7 @@ mod kernel_symbols;
 mod last_words;
 mod lifecycle;
 mod loss_counters;
+mod missed_runs;
 mod oom;
 mod pace;
 mod probe_log;
@@ -57,6 +58,7 @@ use dns::Dns;
 use exec_failures::ExecFailures;
 use lifecycle::Lifecycle;
 use loss_counters::LossCounters;
+use missed_runs::MissedRuns;
 use pace::Pace;
 use probe_log::ProbeLog;
 use recent_processes::RecentProcesses;
@@ -132,7 +134,7 @@ struct Rest {
     probe_log: ProbeLog,
     sources: Vec<Scheduled>,
     statuses: Vec<v1::ProbeStatus>,
-    _programs: Programs,
+    missed_runs: MissedRuns,
     /// Since the governor was last told.
     cgroup_created: bool,
 }
@@ -179,7 +181,7 @@ impl Collector {
             probe_log: ProbeLog::open(&mut ebpf),
             sources: sources.scheduled,
             statuses: sources.statuses,
-            _programs: Arc::clone(&programs),
+            missed_runs: MissedRuns::of(Arc::clone(&programs)),
             cgroup_created: false,
         };
         Ok(Self {
@@ -436,6 +438,7 @@ impl Rest {
         if let Err(error) = &told {
             debug!(%error, "failed to read what was lost");
         }
+        self.missed_runs.tell_if_due(&mut self.losses);
         told.is_ok()
     }
 
@@ -445,6 +448,7 @@ impl Rest {
             source.finish(&mut self.attributor, &mut self.losses);
         }
         let _told = self.count_lost();
+        self.missed_runs.tell(&mut self.losses);
         out.report(&mut self.losses);
     }
 }

@@ -254,9 +254,18 @@ impl Attempt {
         let began = Instant::now();
         let verdict = match obstacle(self.check, self.status.as_ref()) {
             Some(why) => Err(NotPossible(why).into()),
-            None => self.act_and_look().await,
+            None => self.prove().await,
         };
         Outcome::new(self.check, self.status.as_ref(), verdict, began.elapsed())
+    }
+
+    /// Acts until its signal is found: again only when something was lost, which may have been it.
+    async fn prove(&self) -> anyhow::Result<()> {
+        let lost_before = self.watch.lost();
+        match self.act_and_look().await {
+            Err(_untold) if self.watch.lost() > lost_before => self.act_and_look().await,
+            verdict => verdict,
+        }
     }
 
     /// Acts in a place of its own, and looks for the signal of it.

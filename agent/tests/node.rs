@@ -55,7 +55,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_of_a_file_system_is_told_in_the_kernels_words() {
-        let Some(mut watch) = Watch::start(&[]).await else {
+        let Some(mut watch) = Watch::start(&["kernel_log"]).await else {
             return;
         };
         let status = watch.probes.iter().find(|probe| probe.name == "kernel_log");

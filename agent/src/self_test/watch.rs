@@ -103,6 +103,11 @@ impl Watch {
         self.journal().next()
     }
 
+    /// What the agent counted as lost until now.
+    pub(super) fn lost(&self) -> u64 {
+        self.journal().lost
+    }
+
     /// Waits for the signal that `check` expects of `deed`, which began at `began`.
     pub(super) async fn find(
         &self,

@@ -36,8 +36,8 @@ pub(super) struct BlockIoCounts {
     generations: Generations,
     map: CountedMap<BlockIoKey, BlockIoCount>,
     sums: HashMap<Pair, Sum>,
-    /// When the present reading's counts began.
-    read_ktime_ns: u64,
+    /// When the generation before began to count, and when the present one did.
+    began_ktime_ns: [u64; 2],
 }
 
 /// Who asked which device.
@@ -61,7 +61,7 @@ impl BlockIoCounts {
             generations,
             map: CountedMap::open(ebpf, Counted::BlockIo, names::BLOCK_IO)?,
             sums: HashMap::new(),
-            read_ktime_ns: ktime_now_ns(),
+            began_ktime_ns: [ktime_now_ns(); 2],
         })
     }
 
@@ -88,7 +88,7 @@ impl BlockIoCounts {
         if self.sums.len() >= MAX_SUMS && !self.sums.contains_key(&pair) {
             return losses.add(Stage::RateLimit, "block_io", count.requests);
         }
-        let start_ktime_ns = self.read_ktime_ns;
+        let [start_ktime_ns, _] = self.began_ktime_ns;
         let sum = self.sums.entry(pair).or_insert_with(|| Sum {
             start_ktime_ns,
             count: BlockIoCount::default(),
@@ -136,7 +136,7 @@ impl Source for BlockIoCounts {
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
         let now_ns = ktime_now_ns();
         self.drain(losses);
-        self.read_ktime_ns = now_ns;
+        self.began_ktime_ns = [self.began_ktime_ns[1], now_ns];
         let due = self.sums.extract_if(|_, sum| sum.is_due(now_ns));
         due.map(|(pair, sum)| {
             let subject = attributor.cgroup_subject(pair.cgroup, now_ns);

@@ -36,11 +36,11 @@ pub(crate) struct Network {
     generations: Generations,
     drops: Drops,
     flows: Flows,
-    /// When the window began.
-    start_ktime_ns: u64,
+    /// When the generation before began to count, and when the present one did.
+    began_ktime_ns: [u64; 2],
 }
 
-/// A span of kernel time.
+/// A span of kernel time, from when that was counted which is taken out to when it is.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     start_ktime_ns: u64,
@@ -59,7 +59,7 @@ impl Network {
             generations,
             drops: Drops::open(ebpf, kernel.drop_reasons.clone())?,
             flows: Flows::open(ebpf, kernel.reset_reasons.clone(), shortage_desk)?,
-            start_ktime_ns: ktime_now_ns(),
+            began_ktime_ns: [ktime_now_ns(); 2],
         })
     }
 
@@ -80,11 +80,12 @@ impl Source for Network {
     }
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
+        let [start_ktime_ns, present] = self.began_ktime_ns;
         let window = Window {
-            start_ktime_ns: self.start_ktime_ns,
+            start_ktime_ns,
             end_ktime_ns: ktime_now_ns(),
         };
-        self.start_ktime_ns = window.end_ktime_ns;
+        self.began_ktime_ns = [present, window.end_ktime_ns];
         let generations = &mut self.generations;
         let drops = self.drops.read(generations, window, attributor);
         let flows = self.flows.read(generations, window, attributor);
