@@ -8,6 +8,7 @@ mod counted;
 mod daemons;
 mod dns;
 mod exec_failures;
+mod file_collector;
 mod kernel_symbols;
 mod last_words;
 mod lifecycle;
@@ -65,8 +66,9 @@ use recent_processes::RecentProcesses;
 use ring_buffer::{Ring, WakingRing};
 use source::Scheduled;
 
-pub(crate) use sources::{POLLED, SourceParts, lists_listeners};
+pub(crate) use sources::{POLLED, SourceParts, join_details, lists_listeners};
 
+pub use file_collector::FileCollector;
 pub use ring_buffer::OpenError;
 
 /// Time between two readings of the bulk lane, and between two watermarks. Each tick wakes the process, which is
@@ -92,7 +94,7 @@ pub enum Observed {
     Signal(Box<v1::Signal>),
     /// Something that was not kept.
     Loss(v1::Loss),
-    /// Everything that happened before this wall-clock time has been handed on.
+    /// Everything that probes saw happen before this wall-clock time has been handed on.
     Watermark(jiff::Timestamp),
 }
 
@@ -137,6 +139,8 @@ struct Rest {
     missed_runs: MissedRuns,
     /// Since the governor was last told.
     cgroup_created: bool,
+    /// Whether any probe is attached; without one, a watermark would claim that somebody watched.
+    is_watching: bool,
 }
 
 /// Where a collector hands things on to, and when it is to end.
@@ -165,6 +169,7 @@ impl Collector {
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
         let daemons = Daemons::find(&mut ebpf, cgroups.hierarchy())?;
         let sources = sources::open(&mut ebpf, kernel, parts);
+        let is_watching = probes.is_any_attached();
         let governor = Governor::unlimited(&mut ebpf, probes)?;
         let rest = Rest {
             bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
@@ -183,12 +188,18 @@ impl Collector {
             statuses: sources.statuses,
             missed_runs: MissedRuns::of(Arc::clone(&programs)),
             cgroup_created: false,
+            is_watching,
         };
         Ok(Self {
             urgent,
             rest,
             governor,
         })
+    }
+
+    /// Returns whether any probe was attached: whether it will hand on watermarks.
+    pub fn is_watching(&self) -> bool {
+        self.rest.is_watching
     }
 
     /// Returns how the probes fare, and after them the sources that read files.
@@ -271,7 +282,7 @@ impl Rest {
         let counted = self.count_lost();
         out.report(&mut self.losses);
         self.probe_log.flush();
-        if emptied && counted {
+        if emptied && counted && self.is_watching {
             out.advance(began, &self.losses);
         }
         emptied

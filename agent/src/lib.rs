@@ -10,6 +10,7 @@ pub mod governor;
 pub mod kernel;
 pub mod loss;
 pub mod metrics;
+pub mod privileges;
 pub mod probes;
 pub mod profile_desk;
 pub mod run;

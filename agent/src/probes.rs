@@ -8,6 +8,7 @@ mod dns;
 mod drop;
 mod exec;
 mod exit;
+mod failures;
 mod object_version;
 mod oom;
 mod removal;
@@ -27,11 +28,12 @@ use std::{
 use aya::{Btf, Ebpf, EbpfLoader};
 use inquest_agent_abi::{Meter, TracepointLayout, names};
 use inquest_proto::v1::{ProbeStatus, probe_status::State};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::{
-    collect::{Collector, POLLED, SourceParts, cgroupfs::CgroupFs},
+    collect::{Collector, FileCollector, POLLED, SourceParts, cgroupfs::CgroupFs, join_details},
     kernel::{self, Kernel},
+    privileges::{Privilege, Privileges},
     profile_desk::ProfileDesk,
     syscalls::{self, IgnoreList},
     telemetry::ErrorChain,
@@ -206,6 +208,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) type Programs = Arc<Mutex<Ebpf>>;
 
 use attach::Link;
+use failures::{Failures, is_refusal};
 use object_version::Mismatch;
 
 pub(crate) use attach::AttachError;
@@ -267,6 +270,8 @@ pub struct Loaded {
     pub probes: Vec<ProbeStatus>,
     /// Reads what the probes record; keeps them attached. `None` when nothing could be loaded.
     pub collector: Option<Collector>,
+    /// Reads what files tell, where there is no `collector` that does.
+    pub files: Option<FileCollector>,
     /// As `uname -r` prints it.
     pub kernel_release: String,
     /// 1 for v1, 2 for v2, 3 for both, 0 when no cgroup file system was found.
@@ -284,7 +289,9 @@ enum LoadError {
         "the eBPF object is of another version than this agent ({0}); run `cargo xtask build-ebpf` and build the agent again, or set AGENT_EBPF_OBJ to the object that belongs to it"
     )]
     OtherVersion(Mismatch),
-    #[error("failed to load the eBPF object (needs CAP_BPF and CAP_PERFMON)")]
+    #[error("the kernel refuses to load the eBPF object: {0}")]
+    Refused(String),
+    #[error("failed to load the eBPF object")]
     Object(#[source] Box<aya::EbpfError>),
     #[error("failed to read what the eBPF programs record")]
     Collector(#[source] crate::collect::CollectorError),
@@ -296,9 +303,22 @@ enum LoadError {
 pub fn load(config: &ProbeConfig) -> Loaded {
     let cgroups = CgroupFs::find(&config.cgroup_root);
     let cgroup_version = cgroups.version();
-    let (probes, collector) = match try_load(config, cgroups) {
-        Ok(collector) => (collector.statuses(), Some(collector)),
-        Err(error) => (all_missing(config, &ErrorChain(&error).to_string()), None),
+    let privileges = Privileges::read();
+    tell_lacking(privileges);
+    let parts = SourceParts {
+        cgroups: Arc::new(cgroups),
+        wait_probes: None,
+        profile_desk: config.profile_desk.clone(),
+        disabled: config.disabled.clone(),
+        privileges,
+    };
+    let (probes, collector, files) = match try_load(config, &parts) {
+        Ok(collector) => (collector.statuses(), Some(collector), None),
+        Err(error) => {
+            let missing = all_missing(config, &ErrorChain(&error).to_string());
+            let files = FileCollector::open(&parts);
+            ([&missing, files.statuses()].concat(), None, Some(files))
+        }
     };
     // Loading needed a second copy of the kernel's type information.
     kernel::return_free_memory();
@@ -308,18 +328,42 @@ pub fn load(config: &ProbeConfig) -> Loaded {
     Loaded {
         probes,
         collector,
+        files,
         kernel_release: kernel::release(),
         cgroup_version,
     }
 }
 
-fn try_load(config: &ProbeConfig, cgroups: CgroupFs) -> Result<Collector, LoadError> {
+/// Logs what this process has not been granted, and what that costs.
+fn tell_lacking(privileges: Privileges) {
+    for privilege in privileges.lacking() {
+        let Privilege { name, grant, .. } = privilege;
+        let without = privilege.without();
+        if privilege.is_expected {
+            warn!(
+                privilege = name,
+                not_told = without,
+                next_step = grant,
+                "a privilege is lacking"
+            );
+        } else {
+            info!(
+                privilege = name,
+                not_told = without,
+                next_step = grant,
+                "a privilege is lacking"
+            );
+        }
+    }
+}
+
+fn try_load(config: &ProbeConfig, parts: &SourceParts) -> Result<Collector, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     object_version::check(OBJECT).map_err(LoadError::OtherVersion)?;
     raise_locked_memory_limit();
-    let kernel = Kernel::inspect(cgroups.hierarchy());
+    let kernel = Kernel::inspect(parts.cgroups.hierarchy());
     for field in &kernel.missing {
         debug!(%field, "this kernel lacks a field");
     }
@@ -330,21 +374,44 @@ fn try_load(config: &ProbeConfig, cgroups: CgroupFs) -> Result<Collector, LoadEr
         .override_global(names::LAYOUT, &kernel.layout, true)
         .override_global(names::SYSCALL_POLICY, &*policy, true)
         .load(OBJECT)
-        .map_err(|error| LoadError::Object(Box::new(error)))?;
+        .map_err(|error| LoadError::of_object(error, parts.privileges))?;
+    let grounds = Grounds {
+        config,
+        kernel: &kernel,
+        btf: btf.as_ref(),
+        privileges: parts.privileges,
+    };
     let tried: Vec<_> = Family::ALL
         .iter()
-        .map(|family| status(family.probe(), config, &kernel, &mut ebpf, btf.as_ref()))
+        .map(|family| status(family.probe(), &grounds, &mut ebpf))
         .collect();
-    let (walks, walk_status) = thread_walk::load(config, &mut ebpf, btf.as_ref());
+    let (walks, walk_status) = thread_walk::load(&grounds, &mut ebpf);
     let programs = Arc::new(Mutex::new(ebpf));
     let mut probes = ProbeSet::new(&programs, tried, walk_status);
     let parts = SourceParts {
-        cgroups: Arc::new(cgroups),
         wait_probes: WaitProbes::new(&programs, &mut probes, walks),
-        profile_desk: config.profile_desk.clone(),
-        disabled: config.disabled.clone(),
+        ..parts.without_probes()
     };
     Collector::try_new(programs, &kernel, parts, probes).map_err(LoadError::Collector)
+}
+
+/// What is known before a probe is tried.
+struct Grounds<'a> {
+    config: &'a ProbeConfig,
+    kernel: &'a Kernel,
+    btf: Option<&'a Btf>,
+    privileges: Privileges,
+}
+
+impl LoadError {
+    /// Says of an object that the kernel does not permit why that may be.
+    fn of_object(error: aya::EbpfError, privileges: Privileges) -> Self {
+        if is_refusal(&error) {
+            Self::Refused(privileges.why_no_programs())
+        } else {
+            Self::Object(Box::new(error))
+        }
+    }
 }
 
 /// A hook that the kernel granted to a probe.
@@ -357,21 +424,16 @@ struct Granted {
 
 /// Attaches `probe` by the first hook that holds, unless it is to stay off; only loads it when it is attached on
 /// demand.
-fn status(
-    probe: &Probe,
-    config: &ProbeConfig,
-    kernel: &Kernel,
-    ebpf: &mut Ebpf,
-    btf: Option<&Btf>,
-) -> (ProbeStatus, Option<Granted>) {
+fn status(probe: &Probe, grounds: &Grounds<'_>, ebpf: &mut Ebpf) -> (ProbeStatus, Option<Granted>) {
+    let config = grounds.config;
     let mut status = missing(probe.name, probe.without, config, "");
     if status.state() == State::Disabled {
         return (status, None);
     }
-    let mut failures = Vec::new();
+    let mut failures = Failures::default();
     let mut granted = None;
     for hook in &config.hooks {
-        let loaded = attach::load(probe, *hook, kernel, ebpf, btf);
+        let loaded = attach::load(probe, *hook, grounds.kernel, ebpf, grounds.btf);
         let held_on = loaded.and_then(|()| {
             if probe.family.is_on_demand() {
                 Ok(None)
@@ -395,17 +457,24 @@ fn status(
                 });
                 break;
             }
-            Err(error) => failures.push(format!("{}: {}", hook.name(), attach::describe(&error))),
+            Err(error) => failures.add(*hook, &error),
         }
     }
-    status.detail = failures.join("; ");
+    let more = match granted {
+        Some(_) => grounds.privileges.shortfalls(probe.name),
+        None if failures.was_refused => grounds.privileges.why_no_programs(),
+        None => String::new(),
+    };
+    status.detail = join_details([&failures.to_string(), &more]);
     (status, granted)
 }
 
 fn all_missing(config: &ProbeConfig, detail: &str) -> Vec<ProbeStatus> {
     let probes = Family::ALL.iter().map(|family| family.probe());
     probes
-        .map(|probe| missing(probe.name, probe.without, config, detail))
+        .map(|probe| (probe.name, probe.without))
+        .chain([(thread_walk::NAME, thread_walk::WITHOUT)])
+        .map(|(name, without)| missing(name, without, config, detail))
         .collect()
 }
 
@@ -461,7 +530,7 @@ mod tests {
             ..ProbeConfig::default()
         };
         let probes = all_missing(&config, &LoadError::NoObject.to_string());
-        assert_eq!(probes.len(), Family::ALL.len());
+        assert_eq!(probes.len(), Family::ALL.len() + 1);
         for probe in probes {
             let (state, why) = if probe.name == off {
                 (State::Disabled, "configuration")

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::Admin;
-use crate::collect::{Collector, Observed};
+use crate::collect::{Collector, CollectorError, FileCollector, Observed};
 use crate::config::Config;
 use crate::coverage::{Coverage, Previous};
 use crate::governor::{self, ArmRequests, Budget};
@@ -141,7 +141,7 @@ impl Agent {
         admin: JoinHandle<()>,
     ) -> anyhow::Result<Tasks> {
         let (observed, observations) = mpsc::channel(MAX_OBSERVED);
-        if watching.collector.is_some() {
+        if watching.is_watched() {
             resume_coverage(&observed, &self.previous, &watching, &self.identity).await;
         }
         let intake = Intake {
@@ -193,21 +193,49 @@ fn identity(config: &Config) -> anyhow::Result<Identity> {
 
 /// What watches the node, if anything does.
 struct Watching {
-    collector: Option<Collector>,
+    eyes: Eyes,
     /// From when on nothing is missed.
     since: Timestamp,
 }
 
+/// By what a node is watched.
+enum Eyes {
+    /// The kernel's records, and files.
+    Records(Box<Collector>),
+    /// Files alone.
+    Files(Box<FileCollector>),
+    /// Nothing.
+    None,
+}
+
 impl Watching {
+    /// Returns whether probes watch the node; files alone do not tell what they missed.
+    fn is_watched(&self) -> bool {
+        matches!(&self.eyes, Eyes::Records(collector) if collector.is_watching())
+    }
+
     /// Hands on what is observed until the stop.
     async fn run(self, observed: mpsc::Sender<Observed>, shutdown: CancellationToken) {
-        let Some(collector) = self.collector else {
-            // Nothing will be handed on; intake lives until the stop all the same.
-            shutdown.cancelled().await;
-            return drop(observed);
-        };
-        if let Err(error) = collector.run(observed, shutdown).await {
+        if let Err(error) = self.eyes.run(observed, shutdown).await {
             error!(error = %ErrorChain(&error), "the collector ended");
+        }
+    }
+}
+
+impl Eyes {
+    async fn run(
+        self,
+        observed: mpsc::Sender<Observed>,
+        shutdown: CancellationToken,
+    ) -> Result<(), CollectorError> {
+        match self {
+            Self::Records(collector) => collector.run(observed, shutdown).await,
+            Self::Files(collector) => collector.run(observed, shutdown).await,
+            Self::None => {
+                // Nothing will be handed on; intake lives until the stop all the same.
+                shutdown.cancelled().await;
+                Ok(())
+            }
         }
     }
 }
@@ -228,12 +256,25 @@ async fn watch_node(
         .await
         .context("failed to load the probes")?;
     let since = Timestamp::now();
-    let attached = loaded
+    let is_any_attached = loaded
         .probes
         .iter()
         .any(|probe| probe.state() == State::Attached);
-    if !attached {
-        warn!("no probe is attached: this node is not watched; see the reasons in /status");
+    let eyes = match (loaded.collector, loaded.files) {
+        // With all of them disabled there is nothing to read.
+        _ if !is_any_attached => Eyes::None,
+        (Some(mut collector), _) => {
+            collector.hold_to(budget(config), requests, agent.report.clone());
+            Eyes::Records(Box::new(collector))
+        }
+        (None, Some(files)) => Eyes::Files(Box::new(files)),
+        (None, None) => Eyes::None,
+    };
+    let watching = Watching { eyes, since };
+    if !watching.is_watched() {
+        warn!(
+            "no probe is attached: this node is not watched, but for what files tell; see the reasons in /status"
+        );
     }
     agent.report.send_replace(NodeReport {
         kernel_release: loaded.kernel_release,
@@ -241,12 +282,7 @@ async fn watch_node(
         probes: loaded.probes,
         cost: None,
     });
-    // Without a probe its watermarks would claim that somebody watched.
-    let mut collector = loaded.collector.filter(|_| attached);
-    if let Some(collector) = &mut collector {
-        collector.hold_to(budget(config), requests, agent.report.clone());
-    }
-    Ok(Watching { collector, since })
+    Ok(watching)
 }
 
 fn budget(config: &Config) -> Budget {

@@ -36,7 +36,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    collect::{Collector, CollectorError},
+    collect::{Collector, CollectorError, FileCollector},
     probes::{self, Hook, Loaded, ProbeConfig},
     run::Stop,
     ship::MAX_OBSERVED,
@@ -192,9 +192,12 @@ async fn test(options: &Options, mut tell: impl FnMut(&Outcome)) -> anyhow::Resu
     };
     let leftovers = Leftovers::take(&cgroup_root).context("failed to note what was loaded")?;
     let Loaded {
-        probes, collector, ..
+        probes,
+        collector,
+        files,
+        ..
     } = loaded;
-    let observing = Observing::start(collector);
+    let observing = Observing::start(collector, files);
     let room = Arc::new(Semaphore::new(MAX_AT_ONCE));
     // Aborted when it is dropped: nothing outlives a test that is asked to end.
     let mut making = JoinSet::new();
@@ -290,15 +293,16 @@ struct Observing {
 }
 
 impl Observing {
-    fn start(collector: Option<Collector>) -> Self {
+    fn start(collector: Option<Collector>, files: Option<FileCollector>) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_OBSERVED);
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let collector = tokio::spawn(async move {
-            match collector {
-                Some(collector) => collector.run(sender, token).await,
+            match (collector, files) {
+                (Some(collector), _) => collector.run(sender, token).await,
+                (None, Some(files)) => files.run(sender, token).await,
                 // The checks of what needs no probe are told that nothing is observed.
-                None => Ok(()),
+                (None, None) => Ok(()),
             }
         });
         let watch = Arc::new(Watch::default());

@@ -1,13 +1,43 @@
 //! Reads from procfs what the kernel's records do not tell: who else holds memory. Bounded; a process that
-//! ends meanwhile is left out.
+//! ends meanwhile is left out. Must not ask a `/proc` that numbers processes otherwise than the records do: it would
+//! answer about others.
 
-use std::fs;
+use std::{fs, sync::LazyLock};
 
 use inquest_proto::v1::ProcessMemory;
 use procfs::process::Process;
 
 /// Processes told.
 const MAX_TOP: usize = 10;
+
+/// The thread that starts the kernel's others: 2 in the first pid namespace, and in no other.
+const KTHREADD: &str = "/proc/2/stat";
+/// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Returns whether `/proc` shows the node's processes by the ids that records have: not in a pid namespace of the agent's
+/// own, nor where other processes are hidden.
+pub fn shows_node() -> bool {
+    // Neither the namespace nor what is mounted changes while a process runs.
+    static SHOWS_NODE: LazyLock<bool> = LazyLock::new(|| {
+        let stat = fs::read_to_string(KTHREADD).unwrap_or_default();
+        is_kernel_thread(&stat)
+    });
+    *SHOWS_NODE
+}
+
+/// Judges a `/proc/PID/stat`; its flags are the seventh field after the name, which may hold anything.
+fn is_kernel_thread(stat: &str) -> bool {
+    let flags = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_KTHREAD != 0)
+}
+
+/// Returns the path of a file of process `pid`, `None` where that would be another's.
+pub fn path(pid: u32, file: &str) -> Option<String> {
+    shows_node().then(|| format!("/proc/{pid}/{file}"))
+}
 
 /// What procfs still tells about a process.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,8 +74,11 @@ pub fn top_processes(pids: &[u32], victim: ProcessMemory) -> Vec<ProcessMemory> 
     processes
 }
 
-/// Lists at most `max` processes of the node.
+/// Lists at most `max` processes of the node; none where they cannot be seen.
 pub fn all_pids(max: usize) -> Vec<u32> {
+    if !shows_node() {
+        return Vec::new();
+    }
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -55,6 +88,9 @@ pub fn all_pids(max: usize) -> Vec<u32> {
 
 /// Asks what is left of process `pid`, with its cgroup in hierarchy `hierarchy`.
 pub fn leftover(pid: u32, hierarchy: u32) -> Option<Leftover> {
+    if !shows_node() {
+        return None;
+    }
     let process = Process::new(pid.try_into().ok()?).ok()?;
     let stat = process.stat().ok()?;
     let cgroup = process.cgroups().ok().and_then(|memberships| {
@@ -80,7 +116,7 @@ pub fn program(pid: u32, name: &str) -> Option<String> {
 
 /// Returns the name of the file that process `pid` runs, `None` for a kernel thread or one that has ended.
 pub fn program_file(pid: u32) -> Option<String> {
-    let file = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let file = fs::read_link(path(pid, "exe")?).ok()?;
     let file = file.file_name()?.to_string_lossy();
     // An upgrade replaces the file of a daemon that runs on.
     Some(file.trim_end_matches(" (deleted)").to_owned())
@@ -88,21 +124,21 @@ pub fn program_file(pid: u32) -> Option<String> {
 
 /// Returns the inode of the network namespace of process `pid`. Of another user's needs CAP_SYS_PTRACE.
 pub fn netns(pid: u32) -> Option<u32> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
+    let link = fs::read_link(path(pid, "ns/net")?).ok()?;
     let inode = link.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?;
     inode.parse().ok()
 }
 
 /// Returns the inode of the mount namespace of process `pid`. Of another user's needs CAP_SYS_PTRACE.
 pub fn mount_namespace(pid: u32) -> Option<u32> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()?;
+    let link = fs::read_link(path(pid, "ns/mnt")?).ok()?;
     let inode = link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
     inode.parse().ok()
 }
 
 /// Returns the path of the cgroup of process `pid` in hierarchy `hierarchy`.
 pub fn cgroup(pid: u32, hierarchy: u32) -> Option<String> {
-    let memberships = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let memberships = fs::read_to_string(path(pid, "cgroup")?).ok()?;
     memberships.lines().find_map(|line| {
         let (number, membership) = line.split_once(':')?;
         let (_, path) = membership.split_once(':')?;
@@ -111,7 +147,7 @@ pub fn cgroup(pid: u32, hierarchy: u32) -> Option<String> {
 }
 
 fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let statm = fs::read_to_string(path(pid, "statm")?).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(ProcessMemory {
         pid,
@@ -121,13 +157,26 @@ fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
 }
 
 fn comm(pid: u32) -> Option<String> {
-    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let comm = fs::read_to_string(path(pid, "comm")?).ok()?;
     Some(comm.trim_end().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_a_kernel_thread_whatever_it_is_called() {
+        for (stat, expected) in [
+            ("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0", true),
+            ("2 (a) b) S 0 0 0 0 -1 2129984 0 0", true),
+            ("2 (kthreadd) S 0 2 2 0 -1 4194560 0 0", false),
+            ("2 (kthreadd", false),
+            ("", false),
+        ] {
+            assert_eq!(is_kernel_thread(stat), expected, "{stat}");
+        }
+    }
 
     fn victim(rss_bytes: u64) -> ProcessMemory {
         ProcessMemory {
@@ -139,6 +188,9 @@ mod tests {
 
     #[test]
     fn ranks_living_processes_with_the_victim_as_the_kernel_saw_it() {
+        if !shows_node() {
+            return testkit::skip("/proc does not show the node's processes here");
+        }
         let own = std::process::id();
         let top = top_processes(&[own, u32::MAX, u32::MAX - 1], victim(1));
         let pids: Vec<u32> = top.iter().map(|process| process.pid).collect();
@@ -157,6 +209,9 @@ mod tests {
 
     #[test]
     fn names_the_file_that_a_process_runs_unless_its_pid_is_anothers() {
+        if !shows_node() {
+            return testkit::skip("/proc does not show the node's processes here");
+        }
         let own = std::process::id();
         let name = comm(own).unwrap();
         let exe = std::env::current_exe().unwrap();
@@ -168,6 +223,9 @@ mod tests {
 
     #[test]
     fn tells_what_is_left_of_a_process() {
+        if !shows_node() {
+            return testkit::skip("/proc does not show the node's processes here");
+        }
         let own = leftover(std::process::id(), 0).unwrap();
         assert!(!own.comm.is_empty());
         assert!(own.parent_pid > 0);

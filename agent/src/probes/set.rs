@@ -62,6 +62,12 @@ impl ProbeSet {
             .map(|held| held.family.probe())
     }
 
+    /// Returns whether any probe is attached.
+    pub(crate) fn is_any_attached(&self) -> bool {
+        let mut probes = self.probes.iter();
+        probes.any(|held| held.status.state() == State::Attached)
+    }
+
     /// Returns whether the probe of `family` can be let go and taken back.
     pub(crate) fn is_held(&self, family: Family) -> bool {
         let mut probes = self.probes.iter();

@@ -11,13 +11,13 @@ use aya::{
 };
 use inquest_proto::v1::{ProbeStatus, probe_status};
 
-use super::{ProbeConfig, Programs, missing};
+use super::{Grounds, Programs, is_refusal, missing};
 use crate::telemetry::ErrorChain;
 
 /// Of the probe.
 pub(super) const NAME: &str = "task_iter";
 /// What cannot be told without it.
-const WITHOUT: &str =
+pub(super) const WITHOUT: &str =
     "which containers look stuck, and what threads do that never run while they are watched";
 
 /// The programs: one tells the threads that may be stuck, the other takes up those of watched cgroups.
@@ -51,23 +51,27 @@ pub(crate) enum WalkError {
 pub(crate) struct ThreadWalks(Programs);
 
 /// Loads the programs, unless they are to stay off. Returns whether they are loaded, and how that went.
-pub(super) fn load(
-    config: &ProbeConfig,
-    ebpf: &mut Ebpf,
-    btf: Option<&Btf>,
-) -> (bool, ProbeStatus) {
-    let mut status = missing(NAME, WITHOUT, config, "");
+pub(super) fn load(grounds: &Grounds<'_>, ebpf: &mut Ebpf) -> (bool, ProbeStatus) {
+    let mut status = missing(NAME, WITHOUT, grounds.config, "");
     if status.state() == probe_status::State::Disabled {
         return (false, status);
     }
-    match try_load(ebpf, btf) {
+    match try_load(ebpf, grounds.btf) {
         Ok(()) => {
             status.set_state(probe_status::State::Attached);
             "iter".clone_into(&mut status.hook);
+            status.detail = grounds.privileges.shortfalls(NAME);
             (true, status)
         }
         Err(error) => {
-            status.detail = ErrorChain(&error).to_string();
+            status.detail = if is_refusal(&error) {
+                format!(
+                    "the kernel refuses to load it: {}",
+                    grounds.privileges.why_no_programs()
+                )
+            } else {
+                ErrorChain(&error).to_string()
+            };
             (false, status)
         }
     }

@@ -109,6 +109,11 @@ impl ScratchCgroup {
         Self { directory, path }
     }
 
+    /// Returns the path of one of its files.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// Returns a command that runs `program` in it.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("sh");

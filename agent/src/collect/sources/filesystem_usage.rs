@@ -26,10 +26,12 @@ use crate::{
     collect::{
         cgroupfs::CgroupFs,
         clock::ktime_now_ns,
+        procfs,
         source::Source,
         write_failures::{WriteFailureReader, WriteFailures},
     },
     loss::Losses,
+    privileges::Privileges,
 };
 use sampler::{Sample, Sampler};
 
@@ -57,6 +59,7 @@ impl FilesystemSamples {
     pub(super) fn start(
         cgroups: Arc<CgroupFs>,
         (failures, reader): (WriteFailures, WriteFailureReader),
+        privileges: Privileges,
         status: &mut v1::ProbeStatus,
     ) -> Option<Self> {
         if !cgroups.is_mounted() {
@@ -64,10 +67,11 @@ impl FilesystemSamples {
                 .clone_into(&mut status.detail);
             return None;
         }
-        if let Err(error) = fs::metadata(OTHER_ROOT) {
+        // What is not granted is told elsewhere.
+        let is_granted = privileges.holds_capability("CAP_SYS_PTRACE") && procfs::shows_node();
+        if is_granted && let Err(error) = fs::metadata(OTHER_ROOT) {
             status.detail = format!(
-                "no look at processes with more capabilities, such as the node's first: {error} \
-                 (needs CAP_SYS_PTRACE)"
+                "no look at the node's first process, nor at others that a security module protects: {error}"
             );
         }
         match Self::spawn(Sampler::new(cgroups, ktime_now_ns()), reader, failures) {
@@ -160,7 +164,8 @@ mod tests {
     fn says_so_where_there_is_nothing_to_look_at() {
         let nowhere = Arc::new(CgroupFs::find(Path::new("/nonexistent")));
         let mut status = POLLED.missing();
-        let started = FilesystemSamples::start(nowhere, write_failures(), &mut status);
+        let started =
+            FilesystemSamples::start(nowhere, write_failures(), Privileges::read(), &mut status);
         assert!(started.is_none());
         assert!(
             status.detail.contains("no cgroup file system"),

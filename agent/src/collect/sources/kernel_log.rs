@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read as _, Seek as _, SeekFrom},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use super::{
     super::{clock::ktime_now_ns, source::Source},
     Polled,
 };
-use crate::{attribute::Attributor, loss::Losses};
+use crate::{attribute::Attributor, loss::Losses, privileges::Privileges};
 use entry::Entry;
 use patterns::Pattern;
 
@@ -29,6 +29,8 @@ pub(super) const POLLED: Polled = Polled {
 };
 /// The kernel log, a record for each read.
 const PATH: &str = "/dev/kmsg";
+/// Its device; containers may have something else by that name.
+const DEVICE: (u32, u32) = (1, 11);
 /// As often as the bulk lane is read: a watermark must not pass a line that was not read.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Longest record that the kernel gives (`PRINTK_MESSAGE_MAX`, and `CONSOLE_EXT_LOG_MAX` before 6.2).
@@ -56,22 +58,29 @@ struct Seen {
 
 impl KernelLog {
     /// Opens the log; `status` is told why not.
-    pub(super) fn start(status: &mut v1::ProbeStatus) -> Option<Self> {
+    pub(super) fn start(privileges: Privileges, status: &mut v1::ProbeStatus) -> Option<Self> {
         Self::open()
             .inspect_err(|error| {
-                status.detail =
-                    format!("{error} ({PATH}; needs CAP_SYSLOG where kernel.dmesg_restrict is 1)");
+                let next_step = next_step(error.kind(), privileges);
+                status.detail = format!("failed to open {PATH}: {error}; {next_step}");
             })
             .ok()
     }
 
-    /// Opens the log at its end. Needs CAP_SYSLOG where `kernel.dmesg_restrict` is set.
+    /// Opens the log at its end. Needs CAP_SYSLOG where `kernel.dmesg_restrict` is set, and a device cgroup that allows it.
     fn open() -> io::Result<Self> {
         let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let mut file = OpenOptions::new()
             .read(true)
             .custom_flags(nonblocking)
             .open(PATH)?;
+        let device = file.metadata()?.rdev();
+        if (rustix::fs::major(device), rustix::fs::minor(device)) != DEVICE {
+            return Err(io::Error::new(
+                ErrorKind::NotFound,
+                "it is not the kernel's log",
+            ));
+        }
         file.seek(SeekFrom::End(0))?;
         Ok(Self {
             file,
@@ -150,6 +159,21 @@ impl Seen {
             at_ns: entry.at_ns,
             event,
         }
+    }
+}
+
+/// Says what to do about a log that could not be opened.
+fn next_step(error: ErrorKind, privileges: Privileges) -> &'static str {
+    match error {
+        ErrorKind::NotFound => "mount the node's /dev/kmsg there",
+        ErrorKind::PermissionDenied if !privileges.holds_capability("CAP_SYSLOG") => {
+            "add SYSLOG to the agent's capabilities"
+        }
+        ErrorKind::PermissionDenied => {
+            "CAP_SYSLOG is held, so the container's device cgroup refuses it: only a runtime that is told to allow the \
+             device, or a privileged container, can have it"
+        }
+        _ => "see docs/privileges.md",
     }
 }
 

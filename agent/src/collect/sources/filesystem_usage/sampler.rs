@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     attribute::Place,
-    collect::{cgroupfs::CgroupFs, write_failures::Refused},
+    collect::{cgroupfs::CgroupFs, procfs, write_failures::Refused},
 };
 
 /// Time in which the file systems of each cgroup are looked at once, as long as they are few.
@@ -164,6 +164,10 @@ impl Sampler {
     }
 
     fn look_at_node(&mut self, ktime_ns: u64) -> Vec<Sample> {
+        if !procfs::shows_node() {
+            // Process 1 is that of the agent's own container then.
+            return Vec::new();
+        }
         let mounts = mounts::of_process(NODE_PID).unwrap_or_default();
         self.node_devices = mounts.iter().map(|mount| mount.device.clone()).collect();
         let found = self.ask_all(NODE_PID, mounts, ktime_ns);

@@ -9,6 +9,7 @@ use super::{
     state::{state, syscall_name},
     wait_maps::Spent,
 };
+use crate::collect::procfs;
 
 /// `AF_INET` and `AF_INET6` as the kernel has them.
 const AF_INET: u16 = 2;
@@ -93,7 +94,9 @@ fn socket_address((address, port, family): ([u8; 16], u16, u16)) -> Option<v1::S
 
 /// Names a thread by its own id and name, which are what `top -H` shows; the name is empty when it is gone.
 fn thread(tid: u32, pid: u32) -> v1::Process {
-    let comm = fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).unwrap_or_default();
+    let comm = procfs::path(pid, &format!("task/{tid}/comm"))
+        .and_then(|path| fs::read_to_string(path).ok())
+        .unwrap_or_default();
     v1::Process {
         pid: tid,
         comm: comm.trim_end().to_owned(),

@@ -1,0 +1,185 @@
+//! The agent with exactly the capabilities that `docs/privileges.md` documents, and with each of them missing in turn: what
+//! it tells, and what it says about what it does not tell. Skipped without root.
+
+#[cfg(test)]
+#[path = "double/aggregator.rs"]
+#[expect(dead_code, reason = "an aggregator that misbehaves is for other tests")]
+mod aggregator;
+#[cfg(test)]
+#[path = "privileges/deeds.rs"]
+mod deeds;
+#[cfg(test)]
+#[path = "privileges/grant.rs"]
+mod grant;
+#[cfg(test)]
+#[path = "double/process.rs"]
+#[expect(dead_code, reason = "an agent without probes is for other tests")]
+mod process;
+#[cfg(test)]
+#[path = "double/watch.rs"]
+#[expect(dead_code, reason = "only its cgroups are needed here")]
+mod watch;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::Signal;
+    use serde_json::Value;
+    use tokio::time::{Instant, sleep};
+
+    use super::aggregator::{Aggregator, Behavior};
+    use super::deeds::{ALL_TOLD, Deeds};
+    use super::grant::{self, Capability};
+    use super::process::{Agent, DEADLINE, command};
+
+    /// How long to look for signals before what they tell is done again.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    /// How long to wait before looking again.
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    /// A documented capability, and what is told of its lack: by the probe or source that lacks it most, and in the log.
+    struct Lack {
+        capability: Capability,
+        probe: &'static str,
+        state: &'static str,
+        why: &'static [&'static str],
+        /// Whether deaths, failed calls and drops are told all the same.
+        is_told: bool,
+    }
+
+    const LACKS: &[Lack] = &[
+        Lack {
+            capability: Capability::BPF,
+            probe: "mark_victim",
+            state: "missing",
+            why: &["lacks CAP_BPF", "add it", "docs/privileges.md"],
+            is_told: false,
+        },
+        Lack {
+            capability: Capability::PERFMON,
+            probe: "mark_victim",
+            state: "missing",
+            why: &["lacks CAP_PERFMON", "add it", "docs/privileges.md"],
+            is_told: false,
+        },
+        Lack {
+            capability: Capability::SYS_PTRACE,
+            probe: "filesystem_samples",
+            state: "attached",
+            why: &["without CAP_SYS_PTRACE", "file systems of containers"],
+            is_told: true,
+        },
+        Lack {
+            capability: Capability::DAC_READ_SEARCH,
+            probe: "sys_exit",
+            state: "attached",
+            why: &["without CAP_DAC_READ_SEARCH", "only its owner may read"],
+            is_told: true,
+        },
+        Lack {
+            capability: Capability::SYSLOG,
+            probe: "kfree_skb",
+            state: "attached",
+            why: &["without CAP_SYSLOG", "function that dropped"],
+            is_told: true,
+        },
+    ];
+
+    async fn status(agent: &Agent) -> Value {
+        agent.logged("\"running\"").await;
+        serde_json::from_str(&agent.get("/status").await.body).unwrap()
+    }
+
+    fn probe<'a>(status: &'a Value, name: &str) -> &'a Value {
+        let mut probes = status["probes"].as_array().unwrap().iter();
+        probes.find(|probe| probe["name"] == name).unwrap()
+    }
+
+    /// Does each deed again and again until all that are looked for are told.
+    async fn until_told(aggregator: &Aggregator, deeds: &Deeds) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            deeds.make();
+            let looked = Instant::now();
+            while looked.elapsed() < PATIENCE {
+                let told = deeds.told(&aggregator.store().batches);
+                if told == ALL_TOLD {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "only {told:?} were told");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn ends_well(mut agent: Agent) {
+        agent.signal(Signal::TERM);
+        assert_eq!(agent.ended().await.code(), Some(0), "{}", agent.log());
+        assert!(!agent.log().contains("panicked"), "{}", agent.log());
+    }
+
+    #[tokio::test]
+    async fn exactly_the_documented_capabilities_are_enough() {
+        if !grant::is_possible() {
+            return;
+        }
+        let documented = grant::documented();
+        let expected: Vec<_> = LACKS.iter().map(|lack| lack.capability).collect();
+        assert_eq!(documented, expected, "one row for each");
+        let aggregator = Aggregator::start(Behavior::default());
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = command();
+        grant::only(&mut command, &documented);
+        let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
+        let status = status(&agent).await;
+        if probe(&status, "mark_victim")["state"] == "missing" {
+            return testkit::skip(format_args!("{}", probe(&status, "mark_victim")["why"]));
+        }
+        for line in status["probes"].as_array().unwrap() {
+            assert_ne!(line["state"], "missing", "{line}");
+        }
+        assert!(
+            !agent
+                .log()
+                .contains("\"WARN\",\"fields\":{\"message\":\"a privilege is lacking\"")
+        );
+        until_told(&aggregator, &Deeds::new("documented")).await;
+        ends_well(agent).await;
+    }
+
+    #[tokio::test]
+    async fn without_one_of_them_the_rest_is_told_and_so_is_the_lack() {
+        if !grant::is_possible() {
+            return;
+        }
+        for lack in LACKS {
+            let name = lack.capability.name();
+            let granted: Vec<_> = grant::documented()
+                .into_iter()
+                .filter(|capability| *capability != lack.capability)
+                .collect();
+            let aggregator = Aggregator::start(Behavior::default());
+            let dir = tempfile::tempdir().unwrap();
+            let mut command = command();
+            grant::only(&mut command, &granted);
+            let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
+            let status = status(&agent).await;
+            let line = probe(&status, lack.probe);
+            assert_eq!(line["state"], lack.state, "{line}");
+            for words in lack.why {
+                assert!(line["why"].as_str().unwrap().contains(words), "{line}");
+            }
+            agent.logged(&format!("\"privilege\":\"{name}\"")).await;
+            agent.logged("connected to the aggregator").await;
+            // What files tell, it tells whatever the kernel refuses.
+            assert_eq!(probe(&status, "clock")["state"], "attached");
+            if lack.is_told {
+                until_told(&aggregator, &Deeds::new(&name)).await;
+            } else {
+                agent.logged("this node is not watched").await;
+            }
+            ends_well(agent).await;
+        }
+    }
+}

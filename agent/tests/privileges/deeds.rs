@@ -1,0 +1,105 @@
+//! Things that an agent tells whatever reads files: an OOM kill, an exit, a failed call and a dropped packet.
+
+use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Stdio;
+
+use inquest_proto::v1;
+use inquest_proto::v1::signal::Body;
+
+use super::watch::ScratchCgroup;
+
+/// Memory of the cgroup in which a process dies.
+const LIMIT: &str = "16777216";
+/// Exit code that nobody else uses.
+const EXIT_CODE: u32 = 93;
+
+/// Which deeds were told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Told {
+    oom_kill: bool,
+    exit: bool,
+    failed_call: bool,
+    drop: bool,
+}
+
+/// All of them.
+pub(crate) const ALL_TOLD: Told = Told {
+    oom_kill: true,
+    exit: true,
+    failed_call: true,
+    drop: true,
+};
+
+/// A place for deeds.
+pub(crate) struct Deeds {
+    cgroup: ScratchCgroup,
+    socket: UdpSocket,
+    /// Nobody listens there.
+    closed_port: u16,
+}
+
+impl Deeds {
+    /// Prepares them in a cgroup of that name.
+    pub(crate) fn new(name: &str) -> Self {
+        let cgroup = ScratchCgroup::new(name);
+        let limits = ["memory.limit_in_bytes", "memory.max"];
+        let limit = limits.map(|name| cgroup.file(name));
+        let limit = limit.iter().find(|path| path.is_file()).unwrap();
+        fs::write(limit, LIMIT).unwrap();
+        let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let closed_port = bind().local_addr().unwrap().port();
+        Self {
+            cgroup,
+            socket: bind(),
+            closed_port,
+        }
+    }
+
+    /// Does them all once.
+    pub(crate) fn make(&self) {
+        // tail(1) keeps a line whole, however long it is.
+        let script =
+            format!("head -c 64m /dev/zero | tail; cat /nonexistent; sh -c 'exit {EXIT_CODE}'");
+        let mut command = self.cgroup.command("sh");
+        command.args(["-c", &script]).stderr(Stdio::null());
+        command.stdout(Stdio::null()).status().unwrap();
+        // A first refusal is told to the next send.
+        let _refused = self
+            .socket
+            .send_to(b"nobody", (Ipv4Addr::LOCALHOST, self.closed_port));
+    }
+
+    /// Which of them `batches` tell.
+    pub(crate) fn told(&self, batches: &[v1::SignalBatch]) -> Told {
+        let mut told = Told::default();
+        for signal in batches.iter().flat_map(|batch| &batch.signals) {
+            let is_here = self.is_here(signal);
+            match &signal.body {
+                Some(Body::OomKill(_)) if is_here => told.oom_kill = true,
+                Some(Body::ProcessExit(exit)) if is_here && exit.code == EXIT_CODE => {
+                    told.exit = true;
+                }
+                Some(Body::SyscallFailures(_)) if is_here => told.failed_call = true,
+                Some(Body::PacketDrops(drops)) => told.drop |= self.is_dropped(drops),
+                _ => {}
+            }
+        }
+        told
+    }
+
+    fn is_here(&self, signal: &v1::Signal) -> bool {
+        let subject = signal.subject.as_ref();
+        let cgroup = subject.and_then(|subject| subject.cgroup.as_ref());
+        cgroup.is_some_and(|cgroup| cgroup.path == self.cgroup.path)
+    }
+
+    fn is_dropped(&self, drops: &v1::PacketDrops) -> bool {
+        let port = u32::from(self.closed_port);
+        let mut destinations = drops
+            .drops
+            .iter()
+            .filter_map(|drop| drop.destination.as_ref());
+        destinations.any(|destination| destination.port == port)
+    }
+}
