@@ -1,7 +1,7 @@
 //! What this process has been granted, and what cannot be told without each grant. Must not try to gain any, and must
 //! not decide what is attempted: whoever attempts something is refused by the kernel, and says so.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -206,19 +206,31 @@ impl Privileges {
 
     /// Returns what the probe of that name does not tell, though it is attached; empty when nothing is lacking for it.
     pub fn shortfalls(self, probe: &str) -> String {
-        let told = self.lacking().filter_map(|privilege| {
-            let mut shortfalls = privilege.shortfalls.iter();
-            let shortfall = shortfalls.find(|shortfall| shortfall.probe == probe)?;
-            Some(format!(
-                "without {} not told: {}",
-                privilege.name, shortfall.not_told
-            ))
+        // What needs several is told once.
+        let mut lacks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for privilege in self.lacking() {
+            let shortfalls = privilege.shortfalls.iter();
+            for shortfall in shortfalls.filter(|shortfall| shortfall.probe == probe) {
+                lacks
+                    .entry(shortfall.not_told)
+                    .or_default()
+                    .push(privilege.name);
+            }
+        }
+        let told = lacks.iter().map(|(not_told, names)| {
+            format!("without {} not told: {not_told}", names.join(" and "))
         });
         told.collect::<Vec<_>>().join("; ")
     }
 
     /// Says why the kernel refuses programs to this process, and what to do, as far as that can be told.
     pub fn why_no_programs(self) -> String {
+        if !self.is_in_first_user_namespace {
+            return format!(
+                "this process is in a user namespace, whose capabilities do not count for the kernel: run the agent without \
+                 one (no `hostUsers: false`), see {GUIDE}"
+            );
+        }
         let lacks: Vec<_> = self
             .lacking()
             .filter(|privilege| matches!(privilege.name, "CAP_BPF" | "CAP_PERFMON"))
@@ -230,10 +242,7 @@ impl Privileges {
                 lacks.join(" and ")
             );
         }
-        let obstacle = if !self.is_in_first_user_namespace {
-            "this process is in a user namespace, whose capabilities do not count for bpf(2): run the agent without one \
-             (no `hostUsers: false`)"
-        } else if self.is_confidential {
+        let obstacle = if self.is_confidential {
             "the kernel is locked down for confidentiality: boot it with lockdown=integrity"
         } else if self.has_seccomp_filter {
             "this process holds CAP_BPF and CAP_PERFMON, but has a seccomp filter, which may refuse bpf(2): give the \
@@ -253,7 +262,9 @@ impl Privileges {
 
     fn holds(self, privilege: &Privilege) -> bool {
         match privilege.need {
-            Need::Capability(capability) => self.effective.contains(capability),
+            Need::Capability(capability) => {
+                self.is_in_first_user_namespace && self.effective.contains(capability)
+            }
             Need::NodeProcesses => self.sees_node,
         }
     }
@@ -315,6 +326,20 @@ mod tests {
             assert!(none.contains(name), "{none}");
         }
         assert!(!none.contains("CAP_BPF"), "{none}");
+        let blind = Privileges {
+            sees_node: false,
+            ..granted(CapabilitySet::empty())
+        };
+        let both = blind.shortfalls("signal_generate");
+        assert!(
+            both.starts_with("without CAP_SYS_PTRACE and hostPID not told"),
+            "{both}"
+        );
+        let enclosed = Privileges {
+            is_in_first_user_namespace: false,
+            ..all
+        };
+        assert!(!enclosed.holds_capability("CAP_SYSLOG"));
     }
 
     #[test]

@@ -22,25 +22,17 @@ mod watch;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rustix::process::Signal;
     use serde_json::Value;
-    use tokio::time::{Instant, sleep};
 
     use super::aggregator::{Aggregator, Behavior};
-    use super::deeds::{ALL_TOLD, Deeds};
-    use super::grant::{self, Capability};
-    use super::process::{Agent, DEADLINE, command};
-
-    /// How long to look for signals before what they tell is done again.
-    const PATIENCE: Duration = Duration::from_secs(5);
-    /// How long to wait before looking again.
-    const PAUSE: Duration = Duration::from_millis(20);
+    use super::deeds::Deeds;
+    use super::grant;
+    use super::process::Agent;
 
     /// A documented capability, and what is told of its lack: by the probe or source that lacks it most, and in the log.
     struct Lack {
-        capability: Capability,
+        capability: &'static str,
         probe: &'static str,
         state: &'static str,
         why: &'static [&'static str],
@@ -50,35 +42,35 @@ mod tests {
 
     const LACKS: &[Lack] = &[
         Lack {
-            capability: Capability::BPF,
+            capability: "BPF",
             probe: "mark_victim",
             state: "missing",
             why: &["lacks CAP_BPF", "add it", "docs/privileges.md"],
             is_told: false,
         },
         Lack {
-            capability: Capability::PERFMON,
+            capability: "PERFMON",
             probe: "mark_victim",
             state: "missing",
             why: &["lacks CAP_PERFMON", "add it", "docs/privileges.md"],
             is_told: false,
         },
         Lack {
-            capability: Capability::SYS_PTRACE,
+            capability: "SYS_PTRACE",
             probe: "filesystem_samples",
             state: "attached",
             why: &["without CAP_SYS_PTRACE", "file systems of containers"],
             is_told: true,
         },
         Lack {
-            capability: Capability::DAC_READ_SEARCH,
+            capability: "DAC_READ_SEARCH",
             probe: "sys_exit",
             state: "attached",
             why: &["without CAP_DAC_READ_SEARCH", "only its owner may read"],
             is_told: true,
         },
         Lack {
-            capability: Capability::SYSLOG,
+            capability: "SYSLOG",
             probe: "kfree_skb",
             state: "attached",
             why: &["without CAP_SYSLOG", "function that dropped"],
@@ -94,23 +86,6 @@ mod tests {
     fn probe<'a>(status: &'a Value, name: &str) -> &'a Value {
         let mut probes = status["probes"].as_array().unwrap().iter();
         probes.find(|probe| probe["name"] == name).unwrap()
-    }
-
-    /// Does each deed again and again until all that are looked for are told.
-    async fn until_told(aggregator: &Aggregator, deeds: &Deeds) {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            deeds.make();
-            let looked = Instant::now();
-            while looked.elapsed() < PATIENCE {
-                let told = deeds.told(&aggregator.store().batches);
-                if told == ALL_TOLD {
-                    return;
-                }
-                assert!(Instant::now() < deadline, "only {told:?} were told");
-                sleep(PAUSE).await;
-            }
-        }
     }
 
     async fn ends_well(mut agent: Agent) {
@@ -129,8 +104,7 @@ mod tests {
         assert_eq!(documented, expected, "one row for each");
         let aggregator = Aggregator::start(Behavior::default());
         let dir = tempfile::tempdir().unwrap();
-        let mut command = command();
-        grant::only(&mut command, &documented);
+        let command = grant::agent_with(&documented);
         let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
         let status = status(&agent).await;
         if probe(&status, "mark_victim")["state"] == "missing" {
@@ -144,7 +118,7 @@ mod tests {
                 .log()
                 .contains("\"WARN\",\"fields\":{\"message\":\"a privilege is lacking\"")
         );
-        until_told(&aggregator, &Deeds::new("documented")).await;
+        Deeds::new("documented").until_told(&aggregator).await;
         ends_well(agent).await;
     }
 
@@ -154,15 +128,14 @@ mod tests {
             return;
         }
         for lack in LACKS {
-            let name = lack.capability.name();
+            let name = lack.capability;
             let granted: Vec<_> = grant::documented()
                 .into_iter()
                 .filter(|capability| *capability != lack.capability)
                 .collect();
             let aggregator = Aggregator::start(Behavior::default());
             let dir = tempfile::tempdir().unwrap();
-            let mut command = command();
-            grant::only(&mut command, &granted);
+            let command = grant::agent_with(&granted);
             let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
             let status = status(&agent).await;
             let line = probe(&status, lack.probe);
@@ -170,12 +143,12 @@ mod tests {
             for words in lack.why {
                 assert!(line["why"].as_str().unwrap().contains(words), "{line}");
             }
-            agent.logged(&format!("\"privilege\":\"{name}\"")).await;
+            agent.logged(&format!("\"privilege\":\"CAP_{name}\"")).await;
             agent.logged("connected to the aggregator").await;
             // What files tell, it tells whatever the kernel refuses.
             assert_eq!(probe(&status, "clock")["state"], "attached");
             if lack.is_told {
-                until_told(&aggregator, &Deeds::new(&name)).await;
+                Deeds::new(name).until_told(&aggregator).await;
             } else {
                 agent.logged("this node is not watched").await;
             }

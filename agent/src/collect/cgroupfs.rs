@@ -133,6 +133,20 @@ impl CgroupFs {
         self.mount.is_some()
     }
 
+    /// Says what is not mounted where it is looked for, and what to do.
+    pub(crate) fn why_not_mounted(&self) -> String {
+        let hierarchy = if self.hierarchy == 0 {
+            "cgroup v2".to_owned()
+        } else {
+            format!("cgroup v1 with the {IDENTITY} controller")
+        };
+        let root = self.root.display();
+        format!(
+            "no cgroup file system of {hierarchy} is mounted at {root} or below: mount the node's {root} there; meanwhile \
+             cgroups that are older than the agent have no path"
+        )
+    }
+
     /// Returns whether it is v2.
     pub(crate) fn is_unified(&self) -> bool {
         self.mount.as_ref().is_some_and(|mount| mount.unified)

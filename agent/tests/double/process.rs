@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -40,6 +41,8 @@ pub(crate) struct Answer {
 pub(crate) struct Agent {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// Ends with the log.
+    reader: JoinHandle<()>,
 }
 
 impl Agent {
@@ -75,12 +78,12 @@ impl Agent {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
         let seen = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 *seen.lock().unwrap() += &(line + "\n");
             }
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     /// What it logged so far.
@@ -90,11 +93,27 @@ impl Agent {
 
     /// Waits until the log holds some words.
     pub(crate) async fn logged(&self, words: &str) {
+        let is_logged = self.logged_before_its_end(words).await;
+        assert!(is_logged, "ended without `{words}` in {}", self.log());
+    }
+
+    /// Waits until the log holds some words, or ends; returns whether it holds them.
+    pub(crate) async fn logged_before_its_end(&self, words: &str) -> bool {
         let deadline = Instant::now() + DEADLINE;
-        while !self.log().contains(words) {
+        loop {
+            // Asked first: what is logged at the very end counts.
+            let has_ended = self.reader.is_finished();
+            if self.log().contains(words) || has_ended {
+                return self.log().contains(words);
+            }
             assert!(Instant::now() < deadline, "no `{words}` in {}", self.log());
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Its id, or that of what it was started behind.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Asks the admin page.
@@ -125,7 +144,7 @@ impl Agent {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end.

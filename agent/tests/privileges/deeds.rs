@@ -3,10 +3,15 @@
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Stdio;
+use std::time::Duration;
 
 use inquest_proto::v1;
 use inquest_proto::v1::signal::Body;
 
+use tokio::time::{Instant, sleep};
+
+use super::aggregator::Aggregator;
+use super::process::DEADLINE;
 use super::watch::ScratchCgroup;
 
 /// Memory of the cgroup in which a process dies.
@@ -14,9 +19,14 @@ const LIMIT: &str = "16777216";
 /// Exit code that nobody else uses.
 const EXIT_CODE: u32 = 93;
 
+/// How long to look for signals before what they tell is done again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Which deeds were told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Told {
+struct Told {
     oom_kill: bool,
     exit: bool,
     failed_call: bool,
@@ -24,7 +34,7 @@ pub(crate) struct Told {
 }
 
 /// All of them.
-pub(crate) const ALL_TOLD: Told = Told {
+const ALL_TOLD: Told = Told {
     oom_kill: true,
     exit: true,
     failed_call: true,
@@ -56,8 +66,26 @@ impl Deeds {
         }
     }
 
+    /// Does them again and again until `aggregator` was told all of them.
+    pub(crate) async fn until_told(&self, aggregator: &Aggregator) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            self.make();
+            let looked = Instant::now();
+            while looked.elapsed() < PATIENCE {
+                let told = self.told(&aggregator.store().batches);
+                if told == ALL_TOLD {
+                    return;
+                }
+                let path = &self.cgroup.path;
+                assert!(Instant::now() < deadline, "{path}: only {told:?}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
     /// Does them all once.
-    pub(crate) fn make(&self) {
+    fn make(&self) {
         // tail(1) keeps a line whole, however long it is.
         let script =
             format!("head -c 64m /dev/zero | tail; cat /nonexistent; sh -c 'exit {EXIT_CODE}'");
@@ -71,7 +99,7 @@ impl Deeds {
     }
 
     /// Which of them `batches` tell.
-    pub(crate) fn told(&self, batches: &[v1::SignalBatch]) -> Told {
+    fn told(&self, batches: &[v1::SignalBatch]) -> Told {
         let mut told = Told::default();
         for signal in batches.iter().flat_map(|batch| &batch.signals) {
             let is_here = self.is_here(signal);

@@ -63,8 +63,7 @@ impl FilesystemSamples {
         status: &mut v1::ProbeStatus,
     ) -> Option<Self> {
         if !cgroups.is_mounted() {
-            "no cgroup file system is mounted where it is looked for"
-                .clone_into(&mut status.detail);
+            status.detail = cgroups.why_not_mounted();
             return None;
         }
         // What is not granted is told elsewhere.
@@ -168,7 +167,7 @@ mod tests {
             FilesystemSamples::start(nowhere, write_failures(), Privileges::read(), &mut status);
         assert!(started.is_none());
         assert!(
-            status.detail.contains("no cgroup file system"),
+            status.detail.contains("mount the node's /nonexistent"),
             "{}",
             status.detail
         );

@@ -54,8 +54,7 @@ impl ResourceSamples {
     /// why nothing is sampled.
     pub(super) fn start(cgroups: Arc<CgroupFs>, status: &mut v1::ProbeStatus) -> Option<Self> {
         if !cgroups.is_mounted() {
-            "no cgroup file system is mounted where it is looked for"
-                .clone_into(&mut status.detail);
+            status.detail = cgroups.why_not_mounted();
             return None;
         }
         let controllers = Controllers::find(&cgroups);
@@ -135,7 +134,7 @@ fn gaps(controllers: &Controllers) -> Vec<&'static str> {
         gaps.push("no pids controller is mounted");
     }
     if !controllers.cpu.is_unified() {
-        gaps.push("cgroup v1 tells pressure of the whole node only");
+        gaps.push("cgroup v1 tells no pressure");
     } else if !Path::new(NODE_PRESSURE).try_exists().unwrap_or(false) {
         gaps.push("the kernel tells no pressure; it does when booted with psi=1");
     }
@@ -152,7 +151,7 @@ mod tests {
         let mut status = POLLED.missing();
         assert!(ResourceSamples::start(nowhere, &mut status).is_none());
         assert!(
-            status.detail.contains("no cgroup file system"),
+            status.detail.contains("mount the node's /nonexistent"),
             "{}",
             status.detail
         );
