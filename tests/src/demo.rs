@@ -65,23 +65,6 @@ pub enum Demo {
 }
 
 impl Demo {
-    /// Those that the kernel tests judge.
-    pub const JUDGED: [Self; 13] = [
-        Self::Oom,
-        Self::ChildOom,
-        Self::Segfault,
-        Self::Sigkill,
-        Self::KilledBySibling,
-        Self::MissingFile,
-        Self::ExecFormat,
-        Self::Refused,
-        Self::Dropped,
-        Self::PidsLimit,
-        Self::DiskFull,
-        Self::AcceptQueue,
-        Self::SlowLock,
-    ];
-
     /// Makes the failure happen.
     pub async fn play(self, launcher: &Launcher) -> anyhow::Result<Played> {
         match self {

@@ -11,6 +11,8 @@ mod short_lives;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::ValueEnum as _;
+
 use crate::binaries::Binaries;
 use crate::demo::{Demo, Stage};
 use crate::guest;
@@ -78,7 +80,7 @@ pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
 
 /// Every demo, judged but not shown.
 async fn prove_demos(stage: &Stage, proof: &mut Proof) -> anyhow::Result<()> {
-    for demo in Demo::JUDGED {
+    for demo in Demo::value_variants() {
         let played = demo.play(&stage.launcher).await?;
         stage.judge(demo.name(), &played, proof).await?;
     }

@@ -70,11 +70,12 @@ fn fact(case: &Case<'_>, window: Observed<'_, DnsQueries>) -> Fact {
     let record = window.record;
     let outcomes = [
         (record.answered, "answered"),
-        (record.timed_out, "without an answer"),
+        // Given up long after they were asked: there may be more of them than were asked in the window.
+        (record.timed_out, "given up without an answer"),
         (record.nxdomain, "for a name that does not exist"),
         (
             record.search_amplified,
-            "for an earlier name with a search domain appended",
+            "for an earlier name with another search domain",
         ),
     ];
     let outcomes: Vec<String> = outcomes
@@ -95,10 +96,10 @@ fn fact(case: &Case<'_>, window: Observed<'_, DnsQueries>) -> Fact {
         format!("; {} {}: {rcode}", clean(&query.name), clean(&query.kind))
     });
     let text = format!(
-        "{}: {} to the resolver {} within {}: {}{most}",
+        "{} asked the resolver {} {} within {}: {}{most}",
         case.subject(),
-        count(record.total, "DNS question"),
         socket(&record.resolver),
+        count(record.total, "question"),
         duration(window.at.since(record.start)),
         outcomes.join(", ")
     );

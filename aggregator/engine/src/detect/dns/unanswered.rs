@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{Resolver, fact, resolvers};
 use crate::correlate::case::Case;
-use crate::correlate::workload::{Domain, peer_entity};
+use crate::correlate::workload::{Domain, Workload, home_of, peer_entity};
 use crate::detect::claim::{Claim, cited, ruled_out};
 use crate::detect::{Detector, Verdict};
 use crate::explain::address::socket;
 use crate::explain::facts::Fact;
-use crate::explain::quote::clean;
+use crate::explain::quote::{clean, word};
 use crate::model::Severity;
 use crate::model::signal::DnsQueries;
 use crate::rank::Strength;
@@ -112,7 +112,9 @@ impl<'a> Silence<'a> {
         {
             return None;
         }
-        let others = case.elsewhere::<DnsQueries>();
+        let mut others = case.elsewhere::<DnsQueries>();
+        // Of questions without an owner nobody knows that it was another workload that asked.
+        others.retain(|other| home_of(other.signal) != Workload::Node);
         Some(Self {
             answered_before: own.iter().any(|window| answers(window.record)),
             answers_others: others.iter().any(|window| answers(window.record)),
@@ -135,10 +137,10 @@ impl<'a> Silence<'a> {
     fn claim(&self, case: &Case<'_>, cause: &'static str) -> Verdict {
         let (who, resolver) = (case.subject(), socket(self.resolver.address));
         let is_down = cause == ClusterDnsDown.cause();
-        let name = self.resolver.queries().find(|query| query.rcode.is_empty());
-        let name = name.map_or(String::new(), |query| {
-            format!(" It was asked for {}.", clean(&query.name))
-        });
+        let name = self.unanswered_name();
+        let asked = name
+            .as_ref()
+            .map_or(String::new(), |name| format!(" It was asked for {name}."));
         let headline = match case.death() {
             Some(_) => format!("{who} gave up: its DNS resolver {resolver} does not answer"),
             None => {
@@ -152,7 +154,7 @@ impl<'a> Silence<'a> {
         } else if self.answers_others {
             "It answers other workloads of this node: what this one sends does not arrive, or its answers do not."
         } else {
-            "It never answered this workload, and nobody else on this node asks it: the address is probably not that of a resolver."
+            "It never answered this workload, and nobody else on this node asks it: probably no resolver is at that address."
         };
         Claim {
             cause,
@@ -168,25 +170,49 @@ impl<'a> Silence<'a> {
                 directness: 0.95,
             },
             signs: self.signs(case),
-            until: self.resolver.windows.last().map(|window| window.at).unwrap_or_default(),
+            until: self
+                .resolver
+                .windows
+                .last()
+                .map(|window| window.at)
+                .unwrap_or_default(),
             is_event: false,
             what: format!("the resolver {resolver} did not answer"),
             headline,
-            explanation: format!("{meaning}{name}"),
-            impact: format!("{who} reaches nobody whom it knows by name, and waits seconds for each"),
-            remediation: if is_down {
-                vec![
-                    format!("ask it from the node: dig @{} kubernetes.default.svc.cluster.local", clean(&self.resolver.address.address)),
-                    "with Kubernetes: look at the pods of CoreDNS and at the Service kube-dns in kube-system".to_owned(),
-                ]
-            } else {
-                vec![
-                    "compare nameserver in /etc/resolv.conf of the workload with that of a healthy one".to_owned(),
-                    "with Kubernetes: look at dnsPolicy and dnsConfig of the pod, and at network policies that forbid port 53".to_owned(),
-                ]
-            },
+            explanation: format!("{meaning}{asked}"),
+            impact: format!(
+                "{who} reaches nobody whom it knows by name, and waits seconds for each"
+            ),
+            remediation: self.remediation(is_down, name.as_deref().unwrap_or(".")),
         }
         .holds(case)
+    }
+
+    /// The shortest of the names that nobody answered: what the program asked for, before the search list had its
+    /// way with it.
+    fn unanswered_name(&self) -> Option<String> {
+        let queries = self.resolver.queries();
+        let unanswered = queries.filter(|query| query.rcode.is_empty());
+        let names = unanswered.map(|query| query.name.as_str());
+        names.min_by_key(|name| (name.len(), *name)).map(clean)
+    }
+
+    fn remediation(&self, is_down: bool, name: &str) -> Vec<String> {
+        let address = clean(&self.resolver.address.address);
+        let ask = format!("dig @{address} {}", word(name));
+        if is_down {
+            return vec![
+                format!("ask it from the node: {ask}"),
+                "with Kubernetes: look at the pods of CoreDNS and at the Service kube-dns in kube-system".to_owned(),
+            ];
+        }
+        vec![
+            format!(
+                "is {address} a resolver at all? compare it with nameserver in /etc/resolv.conf of a healthy workload"
+            ),
+            format!("if it is, see whether it can be reached from where the workload runs: {ask}"),
+            "with Kubernetes: look at dnsPolicy and dnsConfig of the pod, and at network policies that forbid port 53".to_owned(),
+        ]
     }
 }
 
@@ -197,7 +223,7 @@ fn is_silent(window: &DnsQueries) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Severity, Signal};
+    use crate::model::{Severity, Signal, Subject};
     use crate::testing::checks::causes;
     use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms, incidents_of};
@@ -252,6 +278,28 @@ mod tests {
         let mut answered_before = signals(0, 0);
         answered_before.push(shop().asked("before", -60_000, "NOERROR", "a.b", 1));
         assert_eq!(causes(answered_before), ["cluster-dns-down"]);
+    }
+
+    #[test]
+    fn questions_that_nobody_is_known_to_have_asked_are_no_other_workload() {
+        let mut signals = signals(0, 0);
+        let mut nobody = unanswered(&other(), "nobody", 2000);
+        nobody.subject = Subject::default();
+        signals.push(nobody);
+        assert_eq!(causes(signals), [SCENARIO.cause]);
+    }
+
+    #[test]
+    fn names_what_was_asked_for_without_search_domains() {
+        let mut signals = signals(0, 0);
+        signals.push(shop().asked("longer", 2000, "", "database.shop.svc.cluster.local", 4));
+        let incident = &incidents_of(signals)[0];
+        let said = "It was asked for database.shop.svc.";
+        assert!(
+            incident.explanation.contains(said),
+            "{}",
+            incident.explanation
+        );
     }
 
     #[test]
