@@ -7,7 +7,7 @@ mod offsets;
 mod reset_reasons;
 mod tracefs;
 
-use std::fmt;
+use std::{fmt, thread};
 
 use inquest_agent_abi::KernelLayout;
 
@@ -59,7 +59,7 @@ impl Kernel {
     ///
     /// Needs some 60 MB for a moment; the memory is given back to the system before it returns.
     pub fn inspect(identity_hierarchy: u32) -> Self {
-        let mut kernel = match btf::KernelBtf::from_file(VMLINUX_BTF) {
+        let mut kernel = match on_own_heap(|| btf::KernelBtf::from_file(VMLINUX_BTF)) {
             Ok(btf) => Self::from_btf(&btf),
             Err(error) => Self::without_btf(&error),
         };
@@ -119,6 +119,13 @@ pub fn release() -> String {
         .release()
         .to_string_lossy()
         .into_owned()
+}
+
+/// Runs `parse` on a thread of its own. Its heap holds nothing else, so that it can be given back as a whole: what lives on
+/// in between would keep most of its pages.
+pub(crate) fn on_own_heap<T: Send>(parse: impl FnOnce() -> T + Send) -> T {
+    let parsed = thread::scope(|scope| scope.spawn(parse).join());
+    parsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Gives memory that was freed back to the system; parsing type information leaves tens of megabytes.

@@ -367,7 +367,7 @@ fn try_load(config: &ProbeConfig, parts: &SourceParts) -> Result<Collector, Load
     for field in &kernel.missing {
         debug!(%field, "this kernel lacks a field");
     }
-    let btf = Btf::from_sys_fs().ok();
+    let btf = kernel::on_own_heap(|| Btf::from_sys_fs().ok());
     let policy = syscalls::policy(&config.ignored);
     let mut ebpf = EbpfLoader::new()
         .btf(btf.as_ref())

@@ -4,7 +4,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::File,
+    io::Read as _,
     os::fd::{AsFd as _, AsRawFd as _},
     sync::PoisonError,
     time::Duration,
@@ -16,7 +17,9 @@ use tokio::time::Instant;
 use crate::{loss::Losses, probes::Programs};
 
 /// Time between two readings: a small file for each program.
-const INTERVAL: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Bytes of what the kernel tells about a program, some 200, read in one go.
+const MAX_FDINFO: usize = 1024;
 /// As what they are told.
 const REASON: &str = "probe_busy";
 
@@ -68,8 +71,10 @@ impl MissedRuns {
 /// Returns how many runs the kernel says to have left out of the program behind `fd`; `None` before Linux 5.12, which
 /// does not count them.
 fn missed_runs(fd: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    parse(&text)
+    let mut text = [0; MAX_FDINFO];
+    let mut file = File::open(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    let len = file.read(&mut text).ok()?;
+    parse(str::from_utf8(text.get(..len)?).ok()?)
 }
 
 fn parse(fdinfo: &str) -> Option<u64> {

@@ -1,6 +1,11 @@
 //! Who watches the machine while something is measured: nobody, the agent, or bpftrace. Must be the
 //! only one of the harness's.
 
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tokio::time::{Instant, sleep};
+
 use super::bpftrace::Bpftrace;
 use crate::bench::bpf::{self, Cost};
 use crate::bench::process;
@@ -9,6 +14,12 @@ use crate::stack::{ALWAYS_ON, Stack};
 
 /// Configures an agent that attaches what costs much only while it is asked to.
 const ON_DEMAND: &str = "probes:\n  mode: on-demand\n";
+
+/// The probe that costs all system calls, and is the first to be let go.
+const COSTLY_PROBE: &str = "sys_exit";
+/// Longest wait until it is: as long as other cgroups are made on the machine, it may be taken back.
+const SETTLE_DEADLINE: Duration = Duration::from_mins(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A watcher that a figure is taken under.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -42,12 +53,12 @@ impl Side {
         // The mode is pinned: what is measured must not change it meanwhile.
         let agent = |mode| async move {
             let stack = Stack::start_with(binaries, "", mode).await?;
-            anyhow::Ok(Watcher::Agent(Box::new(stack)))
+            anyhow::Ok(Box::new(stack))
         };
         match self {
             Self::Off => Ok(Watcher::Nobody),
-            Self::AlwaysOn => agent(ALWAYS_ON).await,
-            Self::OnDemand => agent(ON_DEMAND).await,
+            Self::AlwaysOn => Ok(Watcher::Agent(agent(ALWAYS_ON).await?)),
+            Self::OnDemand => Ok(Watcher::IdleAgent(agent(ON_DEMAND).await?)),
             Self::Bpftrace => Ok(Watcher::Bpftrace(Bpftrace::start().await?)),
         }
     }
@@ -58,6 +69,8 @@ impl Side {
 pub(super) enum Watcher {
     Nobody,
     Agent(Box<Stack>),
+    /// Which attaches what costs much on demand only.
+    IdleAgent(Box<Stack>),
     Bpftrace(Bpftrace),
 }
 
@@ -66,7 +79,7 @@ impl Watcher {
     pub(super) fn pid(&self) -> anyhow::Result<Option<u32>> {
         match self {
             Self::Nobody => Ok(None),
-            Self::Agent(stack) => stack.agent_pid().map(Some),
+            Self::Agent(stack) | Self::IdleAgent(stack) => stack.agent_pid().map(Some),
             Self::Bpftrace(bpftrace) => Ok(Some(bpftrace.pid())),
         }
     }
@@ -86,11 +99,35 @@ impl Watcher {
         })
     }
 
+    /// Waits until it watches as it does while nobody demands more: a new cgroup is watched by everything for some seconds.
+    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+        let Self::IdleAgent(stack) = self else {
+            return Ok(());
+        };
+        let admin = stack.agent()?.admin().clone();
+        let deadline = Instant::now() + SETTLE_DEADLINE;
+        loop {
+            let status = admin.json("/status").await?;
+            let probes = status["probes"]
+                .as_array()
+                .context("the agent tells no probes")?;
+            let costly = probes.iter().find(|probe| probe["name"] == COSTLY_PROBE);
+            if costly.is_some_and(|probe| probe["state"] == "on-demand") {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "`{COSTLY_PROBE}` stays attached: {status}"
+            );
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Ends it.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         match self {
             Self::Nobody => Ok(()),
-            Self::Agent(stack) => stack.stop().await,
+            Self::Agent(stack) | Self::IdleAgent(stack) => stack.stop().await,
             Self::Bpftrace(bpftrace) => {
                 drop(bpftrace);
                 Ok(())

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::side::Side;
+use super::side::{Side, Watcher};
 use crate::bench::median_of;
 use crate::binaries::Binaries;
 use crate::namespaces::{DropRule, Hook, Link, PEER_ADDRESS};
@@ -54,8 +54,8 @@ pub(super) async fn prove(
     let mut all = Rounds::new();
     for round in 1..=rounds {
         for side in Side::ALL {
-            let watcher = side.start(binaries).await?;
-            let figures = measure(launcher).await;
+            let mut watcher = side.start(binaries).await?;
+            let figures = measure(&mut watcher, launcher).await;
             watcher.stop().await?;
             all.entry(side).or_default().push(figures?);
         }
@@ -70,10 +70,11 @@ pub(super) async fn prove(
 }
 
 /// One figure of each work.
-async fn measure(launcher: &Launcher) -> anyhow::Result<Figures> {
+async fn measure(watcher: &mut Watcher, launcher: &Launcher) -> anyhow::Result<Figures> {
     let link = Link::create()?;
     DropRule::add(&link.peer, Hook::Input, "udp", DROPPED_PORT)?;
     let cgroup = Scratch::create(None)?;
+    watcher.settle().await?;
     let mut figures = Figures::new();
     for (work, name, count) in WORKS {
         let load = Act::Load(Load {
