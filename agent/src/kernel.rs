@@ -7,11 +7,11 @@ mod offsets;
 mod reset_reasons;
 mod tracefs;
 
-use std::{fmt, thread};
+use std::fmt;
 
 use inquest_agent_abi::KernelLayout;
 
-use crate::probes::Family;
+use crate::{heap, probes::Family};
 
 pub use btf::ResolveError;
 pub use drop_reasons::DropReasons;
@@ -59,11 +59,11 @@ impl Kernel {
     ///
     /// Needs some 60 MB for a moment; the memory is given back to the system before it returns.
     pub fn inspect(identity_hierarchy: u32) -> Self {
-        let mut kernel = match on_own_heap(|| btf::KernelBtf::from_file(VMLINUX_BTF)) {
+        let mut kernel = match heap::on_own_heap(|| btf::KernelBtf::from_file(VMLINUX_BTF)) {
             Ok(btf) => Self::from_btf(&btf),
             Err(error) => Self::without_btf(&error),
         };
-        return_free_memory();
+        heap::give_back();
         kernel.layout.identity_hierarchy = identity_hierarchy;
         match tracefs::Tracefs::find() {
             Ok(tracefs) => tracefs.fill(&mut kernel.layout.tracepoint),
@@ -119,22 +119,6 @@ pub fn release() -> String {
         .release()
         .to_string_lossy()
         .into_owned()
-}
-
-/// Runs `parse` on a thread of its own. Its heap holds nothing else, so that it can be given back as a whole: what lives on
-/// in between would keep most of its pages.
-pub(crate) fn on_own_heap<T: Send>(parse: impl FnOnce() -> T + Send) -> T {
-    let parsed = thread::scope(|scope| scope.spawn(parse).join());
-    parsed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Gives memory that was freed back to the system; parsing type information leaves tens of megabytes.
-pub fn return_free_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: has no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 #[cfg(test)]

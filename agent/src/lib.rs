@@ -7,6 +7,7 @@ pub mod config;
 pub mod coverage;
 pub mod decode;
 pub mod governor;
+pub mod heap;
 pub mod kernel;
 pub mod loss;
 pub mod metrics;

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use inquest_agent::config::{Config, Surroundings};
 use inquest_agent::self_test::{self, OutputFormat};
 use inquest_agent::telemetry::ErrorChain;
-use inquest_agent::{run, telemetry};
+use inquest_agent::{heap, run, telemetry};
 use tokio::runtime::Runtime;
 
 /// `EX_USAGE` of sysexits.h: the arguments or the configuration are wrong.
@@ -50,6 +50,7 @@ Examples:
 }
 
 fn main() -> ExitCode {
+    heap::keep_little();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return refuse_args(&error),

@@ -32,6 +32,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     collect::{Collector, FileCollector, POLLED, SourceParts, cgroupfs::CgroupFs, join_details},
+    heap,
     kernel::{self, Kernel},
     privileges::{Privilege, Privileges},
     profile_desk::ProfileDesk,
@@ -321,7 +322,7 @@ pub fn load(config: &ProbeConfig) -> Loaded {
         }
     };
     // Loading needed a second copy of the kernel's type information.
-    kernel::return_free_memory();
+    heap::give_back();
     for probe in &probes {
         info!(probe = probe.name, state = ?probe.state(), hook = probe.hook, detail = probe.detail, "probe");
     }
@@ -367,7 +368,7 @@ fn try_load(config: &ProbeConfig, parts: &SourceParts) -> Result<Collector, Load
     for field in &kernel.missing {
         debug!(%field, "this kernel lacks a field");
     }
-    let btf = kernel::on_own_heap(|| Btf::from_sys_fs().ok());
+    let btf = heap::on_own_heap(|| Btf::from_sys_fs().ok());
     let policy = syscalls::policy(&config.ignored);
     let mut ebpf = EbpfLoader::new()
         .btf(btf.as_ref())
