@@ -167,7 +167,7 @@ impl Collector {
         let mut ebpf = programs.lock().unwrap_or_else(PoisonError::into_inner);
         let cgroups = Arc::clone(&parts.cgroups);
         let urgent = Ring::open(&mut ebpf, Lane::Urgent)?;
-        let daemons = Daemons::find(&mut ebpf, cgroups.hierarchy())?;
+        let daemons = Daemons::find(&mut ebpf, cgroups.memberships())?;
         let sources = sources::open(&mut ebpf, kernel, parts);
         let is_watching = probes.is_any_attached();
         let governor = Governor::unlimited(&mut ebpf, probes)?;

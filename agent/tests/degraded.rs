@@ -37,6 +37,18 @@ mod tests {
         mount -t tmpfs none /sys/kernel/debug
         if [ -d /sys/kernel/tracing ]; then mount -t tmpfs none /sys/kernel/tracing; fi";
 
+    /// Leaves of each hierarchy what a container would be shown, the cgroup that it runs in.
+    const OWN_CGROUPS_ONLY: &str = "
+        own=$(awk -F: '$2 == \"memory\" || $2 == \"\" { print $2 }' /proc/self/cgroup | sort | tail -n 1)
+        umount -R /sys/fs/cgroup
+        if [ \"$own\" = memory ]; then
+            mount -t tmpfs none /sys/fs/cgroup
+            mkdir /sys/fs/cgroup/memory
+            mount -t cgroup -o memory none /sys/fs/cgroup/memory
+        else
+            mount -t cgroup2 none /sys/fs/cgroup
+        fi";
+
     /// What is to be said of one probe.
     const fn line(
         probe: &'static str,
@@ -208,6 +220,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_cgroup_namespace_hides_neither_cgroups_nor_whom_they_hold() {
+        check(&[
+            Mode {
+                in_own_cgroup: true,
+                unshare: &["--cgroup"],
+                expected: &[line("cgroup_samples", "attached", &[])],
+                tells_all: true,
+                ..Mode::new("cgroup-namespace")
+            },
+            Mode {
+                in_own_cgroup: true,
+                unshare: &["--cgroup"],
+                hide: &[OWN_CGROUPS_ONLY],
+                expected: &[line(
+                    "cgroup_samples",
+                    "attached",
+                    &["only a part of the node's cgroups", "mount the node's"],
+                )],
+                ..Mode::new("own-cgroup-only")
+            },
+        ])
+        .await;
+    }
+
+    #[tokio::test]
     async fn a_proc_that_does_not_show_the_node_is_noticed() {
         let blind = &[
             line("filesystem_samples", "attached", &["without hostPID"]),
@@ -223,6 +260,7 @@ mod tests {
                 expected: blind,
                 tells_all: true,
                 logged: "\"privilege\":\"hostPID\"",
+                reads_files: false,
                 ..Mode::new("own-pid-namespace")
             },
             Mode {
@@ -238,6 +276,7 @@ mod tests {
                 ],
                 tells_all: true,
                 logged: "mount /proc without hidepid",
+                reads_files: false,
                 ..Mode::new("hidden-processes")
             },
         ])

@@ -26,7 +26,7 @@ mod tests {
     use serde_json::Value;
 
     use super::aggregator::{Aggregator, Behavior};
-    use super::deeds::Deeds;
+    use super::deeds::{ALWAYS_ON, Deeds};
     use super::grant;
     use super::process::Agent;
 
@@ -105,7 +105,8 @@ mod tests {
         let aggregator = Aggregator::start(Behavior::default());
         let dir = tempfile::tempdir().unwrap();
         let command = grant::agent_with(&documented);
-        let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
+        let state = dir.path().join("state");
+        let agent = Agent::watch_with(command, &state, &aggregator.url(), ALWAYS_ON);
         let status = status(&agent).await;
         if probe(&status, "mark_victim")["state"] == "missing" {
             return testkit::skip(format_args!("{}", probe(&status, "mark_victim")["why"]));
@@ -118,7 +119,9 @@ mod tests {
                 .log()
                 .contains("\"WARN\",\"fields\":{\"message\":\"a privilege is lacking\"")
         );
-        Deeds::new("documented").until_told(&aggregator).await;
+        let deeds = Deeds::new("documented");
+        deeds.until_told(&aggregator).await;
+        assert!(deeds.is_file_read(&aggregator).await);
         ends_well(agent).await;
     }
 
@@ -136,7 +139,8 @@ mod tests {
             let aggregator = Aggregator::start(Behavior::default());
             let dir = tempfile::tempdir().unwrap();
             let command = grant::agent_with(&granted);
-            let agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
+            let state = dir.path().join("state");
+            let agent = Agent::watch_with(command, &state, &aggregator.url(), ALWAYS_ON);
             let status = status(&agent).await;
             let line = probe(&status, lack.probe);
             assert_eq!(line["state"], lack.state, "{line}");
@@ -148,7 +152,10 @@ mod tests {
             // What files tell, it tells whatever the kernel refuses.
             assert_eq!(probe(&status, "clock")["state"], "attached");
             if lack.is_told {
-                Deeds::new(name).until_told(&aggregator).await;
+                let deeds = Deeds::new(name);
+                deeds.until_told(&aggregator).await;
+                let is_blind = lack.capability == "SYS_PTRACE";
+                assert_eq!(deeds.is_file_read(&aggregator).await, !is_blind, "{name}");
             } else {
                 agent.logged("this node is not watched").await;
             }

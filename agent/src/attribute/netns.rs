@@ -137,12 +137,12 @@ impl Attributor {
             return;
         }
         self.netns.searched_ktime_ns = Some(ktime_ns);
-        let hierarchy = self.cgroups.hierarchy();
         for pid in procfs::all_pids(MAX_PROCESSES) {
             let Some(netns) = procfs::netns(pid) else {
                 continue;
             };
-            let cgroup = procfs::cgroup(pid, hierarchy).and_then(|path| self.cgroups.id_of(&path));
+            let cgroup = self.cgroups.memberships().of(pid);
+            let cgroup = cgroup.and_then(|path| self.cgroups.id_of(&path));
             if let Some(cgroup) = cgroup {
                 self.netns.insert(netns, cgroup, ktime_ns);
             }

@@ -1,6 +1,8 @@
 //! Reads a cgroup file system: of the hierarchy that names processes on this node, the memory controller's, or of
 //! another controller's. Must not write to it, and every walk is bounded.
 
+mod memberships;
+
 use std::{
     fs, io,
     os::{
@@ -12,8 +14,12 @@ use std::{
 
 use inquest_proto::v1::CgroupMemoryStat;
 
+pub use memberships::Memberships;
+
 /// The controller whose hierarchy names processes.
 const IDENTITY: &str = "memory";
+/// The id of a hierarchy's root.
+const ROOT_ID: u64 = 1;
 /// Cgroups that a walk visits; more than any node we know of has.
 const MAX_WALKED: usize = 20_000;
 /// Cgroups below one whose processes are listed.
@@ -26,6 +32,7 @@ pub struct CgroupFs {
     mount: Option<Mount>,
     version: u32,
     hierarchy: u32,
+    memberships: Memberships,
 }
 
 #[derive(Debug)]
@@ -50,7 +57,9 @@ struct Listed<'a> {
 impl CgroupFs {
     /// Finds what is mounted at `root` or below.
     pub fn find(root: &Path) -> Self {
-        Self::find_of(root, IDENTITY)
+        let mut found = Self::find_of(root, IDENTITY);
+        found.memberships = Memberships::find(&found);
+        found
     }
 
     /// Returns that of the hierarchy which `controller` is in.
@@ -71,6 +80,7 @@ impl CgroupFs {
             }),
             version: if unified { 2 } else { 1 },
             hierarchy: 0,
+            memberships: Memberships::default(),
         }
     }
 
@@ -115,6 +125,7 @@ impl CgroupFs {
             mount,
             version,
             hierarchy,
+            memberships: Memberships::default(),
         }
     }
 
@@ -126,6 +137,16 @@ impl CgroupFs {
     /// Returns the hierarchy's id, 0 for v2.
     pub fn hierarchy(&self) -> u32 {
         self.hierarchy
+    }
+
+    /// Returns what tells the cgroups of processes.
+    pub fn memberships(&self) -> &Memberships {
+        &self.memberships
+    }
+
+    /// Returns whether it shows the node's cgroups from their root; what a container has of its own begins further down.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.id_of("/") == Some(ROOT_ID)
     }
 
     /// Returns whether there is one.

@@ -12,6 +12,7 @@ use inquest_proto::v1::{self, daemon_exit::Role, signal::Body};
 use tracing::debug;
 
 use super::{
+    cgroupfs::Memberships,
     procfs,
     ring_buffer::{OpenError, take},
 };
@@ -62,8 +63,8 @@ struct Daemon {
 }
 
 impl Daemons {
-    /// Takes the map of their ids out of `ebpf` and finds those that run already, by their cgroup in `hierarchy`.
-    pub(super) fn find(ebpf: &mut Ebpf, hierarchy: u32) -> Result<Self, OpenError> {
+    /// Takes the map of their ids out of `ebpf` and finds those that run already, by their cgroup as `memberships` has it.
+    pub(super) fn find(ebpf: &mut Ebpf, memberships: &Memberships) -> Result<Self, OpenError> {
         let name = names::DAEMONS;
         let told =
             Map::try_from(take(ebpf, name)?).map_err(|source| OpenError::Map { name, source })?;
@@ -72,7 +73,7 @@ impl Daemons {
             running: HashMap::new(),
         };
         for pid in procfs::all_pids(MAX_LOOKED_AT) {
-            if let Some(role) = running_role(pid, hierarchy) {
+            if let Some(role) = running_role(pid, memberships) {
                 let start_ktime_ns = 0;
                 daemons.add(
                     pid,
@@ -181,9 +182,9 @@ fn is_told(role: Role, wait_status: u32, lived_ns: u64) -> bool {
     wait_status != 0 || (role != Role::Shim && lived_ns >= MIN_LIFETIME_NS)
 }
 
-fn running_role(pid: u32, hierarchy: u32) -> Option<Role> {
+fn running_role(pid: u32, memberships: &Memberships) -> Option<Role> {
     let role = role(&procfs::program_file(pid)?)?;
-    let path = procfs::cgroup(pid, hierarchy)?;
+    let path = memberships.of(pid)?;
     is_where_daemons_are(role, &path).then_some(role)
 }
 

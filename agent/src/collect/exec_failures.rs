@@ -61,7 +61,7 @@ impl ExecFailures {
         let seeker = Seeker {
             pids: [record.process.pid, record.process.parent_pid],
             cgroup: path.as_deref().unwrap_or_default().to_owned(),
-            hierarchy: cgroups.hierarchy(),
+            memberships: cgroups.memberships().clone(),
             mount_namespace: record.mount_namespace,
         };
         let file = self.files.look(seeker, filename.clone()).await;

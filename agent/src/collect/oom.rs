@@ -75,7 +75,7 @@ impl Plan {
         let leftover = if self.victim_known {
             None
         } else {
-            procfs::leftover(self.victim.pid, self.cgroups.hierarchy())
+            procfs::leftover(self.victim.pid, self.cgroups.memberships())
         };
         let from_leftover = leftover
             .as_ref()

@@ -7,6 +7,8 @@ use std::{fs, sync::LazyLock};
 use inquest_proto::v1::ProcessMemory;
 use procfs::process::Process;
 
+use super::cgroupfs::Memberships;
+
 /// Processes told.
 const MAX_TOP: usize = 10;
 
@@ -86,23 +88,17 @@ pub fn all_pids(max: usize) -> Vec<u32> {
         .collect()
 }
 
-/// Asks what is left of process `pid`, with its cgroup in hierarchy `hierarchy`.
-pub fn leftover(pid: u32, hierarchy: u32) -> Option<Leftover> {
+/// Asks what is left of process `pid`, with its cgroup as `memberships` has it.
+pub fn leftover(pid: u32, memberships: &Memberships) -> Option<Leftover> {
     if !shows_node() {
         return None;
     }
     let process = Process::new(pid.try_into().ok()?).ok()?;
     let stat = process.stat().ok()?;
-    let cgroup = process.cgroups().ok().and_then(|memberships| {
-        memberships
-            .into_iter()
-            .find(|membership| membership.hierarchy == hierarchy)
-            .map(|membership| membership.pathname)
-    });
     Some(Leftover {
         comm: stat.comm,
         parent_pid: stat.ppid.try_into().unwrap_or(0),
-        cgroup,
+        cgroup: memberships.of(pid),
     })
 }
 
@@ -134,16 +130,6 @@ pub fn mount_namespace(pid: u32) -> Option<u32> {
     let link = fs::read_link(path(pid, "ns/mnt")?).ok()?;
     let inode = link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
     inode.parse().ok()
-}
-
-/// Returns the path of the cgroup of process `pid` in hierarchy `hierarchy`.
-pub fn cgroup(pid: u32, hierarchy: u32) -> Option<String> {
-    let memberships = fs::read_to_string(path(pid, "cgroup")?).ok()?;
-    memberships.lines().find_map(|line| {
-        let (number, membership) = line.split_once(':')?;
-        let (_, path) = membership.split_once(':')?;
-        (number.parse() == Ok(hierarchy)).then(|| path.to_owned())
-    })
 }
 
 fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
@@ -226,12 +212,12 @@ mod tests {
         if !shows_node() {
             return testkit::skip("/proc does not show the node's processes here");
         }
-        let own = leftover(std::process::id(), 0).unwrap();
+        let memberships = Memberships::default();
+        let own = leftover(std::process::id(), &memberships).unwrap();
         assert!(!own.comm.is_empty());
         assert!(own.parent_pid > 0);
-        assert_eq!(leftover(u32::MAX, 0), None);
+        assert_eq!(leftover(u32::MAX, &memberships), None);
         assert!(netns(std::process::id()).unwrap() > 0);
-        assert!(cgroup(std::process::id(), 0).is_none_or(|path| path.starts_with('/')));
         assert!(all_pids(usize::MAX).contains(&std::process::id()));
         assert!(all_pids(3).len() <= 3);
     }

@@ -9,9 +9,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::aggregator::{Aggregator, Behavior};
-use super::deeds::Deeds;
+use super::deeds::{ALWAYS_ON, Deeds};
 use super::grant;
 use super::process::{Agent, command};
+use super::watch::ScratchCgroup;
 
 /// Said by the script when all is hidden.
 const HIDDEN: &str = "inquest-test: hidden";
@@ -27,6 +28,8 @@ pub(crate) struct Expected {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode<'a> {
     pub(crate) name: &'static str,
+    /// Whether it runs in a cgroup of its own.
+    pub(crate) in_own_cgroup: bool,
     /// Namespaces besides that of mounts, as unshare(1) takes them.
     pub(crate) unshare: &'static [&'static str],
     /// Commands of the shell; `$STATE` is where the agent's files are.
@@ -40,6 +43,8 @@ pub(crate) struct Mode<'a> {
     pub(crate) is_watched: bool,
     /// Whether deaths, failed calls and drops are told.
     pub(crate) tells_all: bool,
+    /// Whether files are looked at as processes see them.
+    pub(crate) reads_files: bool,
     /// Words in the log.
     pub(crate) logged: &'static str,
 }
@@ -49,6 +54,7 @@ impl Mode<'_> {
     pub(crate) const fn new(name: &'static str) -> Self {
         Self {
             name,
+            in_own_cgroup: false,
             unshare: &[],
             hide: &[],
             refuses_bpf: false,
@@ -56,6 +62,7 @@ impl Mode<'_> {
             expected: &[],
             is_watched: true,
             tells_all: false,
+            reads_files: true,
             logged: "",
         }
     }
@@ -64,9 +71,13 @@ impl Mode<'_> {
     pub(crate) async fn check(&self) {
         let aggregator = Aggregator::start(Behavior::default());
         let dir = tempfile::tempdir().unwrap();
-        let mut command = self.command();
+        let home = self
+            .in_own_cgroup
+            .then(|| ScratchCgroup::new(&format!("{}-agent", self.name)));
+        let mut command = self.command(home.as_ref());
         command.env("STATE", dir.path());
-        let mut agent = Agent::watch(command, &dir.path().join("state"), &aggregator.url());
+        let state = dir.path().join("state");
+        let mut agent = Agent::watch_with(command, &state, &aggregator.url(), ALWAYS_ON);
         if !agent.logged_before_its_end(HIDDEN).await {
             let why = agent.log();
             return testkit::skip(format_args!("{}: {}", self.name, why.trim()));
@@ -80,12 +91,15 @@ impl Mode<'_> {
         let says_so = agent.log().contains("this node is not watched");
         assert_eq!(says_so, !self.is_watched, "{}: {}", self.name, agent.log());
         if self.tells_all {
-            Deeds::new(self.name).until_told(&aggregator).await;
+            let deeds = Deeds::new(self.name);
+            deeds.until_told(&aggregator).await;
+            let is_read = deeds.is_file_read(&aggregator).await;
+            assert_eq!(is_read, self.reads_files, "{}", self.name);
         }
         self.ends_well(&mut agent).await;
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, home: Option<&ScratchCgroup>) -> Command {
         let granted = grant::documented().into_iter();
         let granted = granted.filter(|capability| Some(*capability) != self.without);
         let granted: Vec<_> = granted.collect();
@@ -96,7 +110,10 @@ impl Mode<'_> {
             grant::arguments(&granted).join(" "),
         );
         let agent = command();
-        let mut command = Command::new("unshare");
+        let mut command = match home {
+            Some(home) => home.command("unshare"),
+            None => Command::new("unshare"),
+        };
         command.arg("--mount").args(self.unshare);
         command.args(["sh", "-c", &script]).arg(agent.get_program());
         if self.refuses_bpf {

@@ -143,6 +143,12 @@ impl Drop for ScratchCgroup {
 /// A process that is killed and collected when dropped.
 pub(crate) struct Member(Child);
 
+impl From<Child> for Member {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Member {
     /// Its id.
     pub(crate) fn pid(&self) -> u32 {

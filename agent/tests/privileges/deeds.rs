@@ -2,22 +2,28 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
 use inquest_proto::v1;
 use inquest_proto::v1::signal::Body;
 
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::aggregator::Aggregator;
 use super::process::DEADLINE;
-use super::watch::ScratchCgroup;
+use super::watch::{Member, ScratchCgroup};
 
+/// Configuration of an agent that is to tell them however busy the machine is.
+pub(crate) const ALWAYS_ON: &str = "probes: {mode: always-on}\n";
 /// Memory of the cgroup in which a process dies.
 const LIMIT: &str = "16777216";
 /// Exit code that nobody else uses.
 const EXIT_CODE: u32 = 93;
+/// Asked for by a script that cannot be executed.
+const NO_INTERPRETER: &str = "/nonexistent/interpreter";
 
 /// How long to look for signals before what they tell is done again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +53,7 @@ pub(crate) struct Deeds {
     socket: UdpSocket,
     /// Nobody listens there.
     closed_port: u16,
+    files: TempDir,
 }
 
 impl Deeds {
@@ -63,6 +70,7 @@ impl Deeds {
             cgroup,
             socket: bind(),
             closed_port,
+            files: tempfile::tempdir().unwrap(),
         }
     }
 
@@ -82,6 +90,37 @@ impl Deeds {
                 sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Has an execution fail whose parent goes on; returns whether `aggregator` was told what the file asks for, which
+    /// only the processes themselves tell where it is.
+    pub(crate) async fn is_file_read(&self, aggregator: &Aggregator) -> bool {
+        let script = self.files.path().join("script");
+        fs::write(&script, format!("#!{NO_INTERPRETER}\n")).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = self.cgroup.command("sh");
+        command.args(["-c", "\"$0\"; exec sleep 60"]).arg(&script);
+        let _parent = Member::from(command.stderr(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let read = self.file_read(&aggregator.store().batches);
+            if let Some(read) = read {
+                return read;
+            }
+            let path = &self.cgroup.path;
+            assert!(Instant::now() < deadline, "{path}: no failed execution");
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn file_read(&self, batches: &[v1::SignalBatch]) -> Option<bool> {
+        let mut signals = batches.iter().flat_map(|batch| &batch.signals);
+        signals.find_map(|signal| match &signal.body {
+            Some(Body::ExecFailure(failure)) if self.is_here(signal) => {
+                Some(failure.file_read && failure.interpreter == NO_INTERPRETER)
+            }
+            _ => None,
+        })
     }
 
     /// Does them all once.

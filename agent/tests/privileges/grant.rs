@@ -39,11 +39,13 @@ pub(crate) fn arguments(granted: &[&str]) -> [String; 2] {
     ]
 }
 
-/// Returns a command that runs the agent with `granted` and nothing else, as root.
+/// Returns a command that runs the agent with `granted` and nothing else, as root, and with mounts of its own, as in a
+/// container: what others see, it sees by them only.
 pub(crate) fn agent_with(granted: &[&str]) -> Command {
-    let mut setpriv = Command::new("setpriv");
-    setpriv
+    let mut enclosed = Command::new("unshare");
+    enclosed
+        .args(["--mount", "setpriv"])
         .args(arguments(granted))
         .arg(command().get_program());
-    setpriv
+    enclosed
 }

@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::collect::procfs;
+use crate::collect::{cgroupfs::Memberships, procfs};
 
 /// Bytes of a file that are read: its first line, or its ELF header with the table of its segments.
 const HEAD_BYTES: usize = 4096;
@@ -45,8 +45,8 @@ pub(super) struct Seeker {
     pub(super) pids: [u32; 2],
     /// The cgroup that either must be in.
     pub(super) cgroup: String,
-    /// The hierarchy of that.
-    pub(super) hierarchy: u32,
+    /// What tells that.
+    pub(super) memberships: Memberships,
     /// The inode of the mount namespace in which it was looked for, 0 when it is not known.
     pub(super) mount_namespace: u32,
 }
@@ -80,8 +80,7 @@ impl ExecFiles {
 
 impl Seeker {
     fn look(&self, filename: &str) -> Option<ExecFile> {
-        let is_there =
-            |pid: &&u32| procfs::cgroup(**pid, self.hierarchy).as_ref() == Some(&self.cgroup);
+        let is_there = |pid: &&u32| self.memberships.of(**pid).as_ref() == Some(&self.cgroup);
         let opened = self
             .pids
             .iter()
@@ -305,7 +304,7 @@ mod tests {
         let gone = |mount_namespace| Seeker {
             pids: [u32::MAX; 2],
             cgroup: String::new(),
-            hierarchy: 0,
+            memberships: Memberships::default(),
             mount_namespace,
         };
         let own = std::env::current_exe().unwrap();

@@ -58,7 +58,7 @@ impl ResourceSamples {
             return None;
         }
         let controllers = Controllers::find(&cgroups);
-        status.detail = gaps(&controllers).join("; ");
+        status.detail = gaps(cgroups.is_whole(), &controllers).join("; ");
         match Self::spawn(Sampler::new(cgroups, controllers)) {
             Ok(started) => Some(started),
             Err(error) => {
@@ -125,8 +125,11 @@ fn signal(sample: Sample, attributor: &mut Attributor) -> v1::Signal {
 }
 
 /// Says what this node does not tell of a cgroup.
-fn gaps(controllers: &Controllers) -> Vec<&'static str> {
+fn gaps(is_whole: bool, controllers: &Controllers) -> Vec<&'static str> {
     let mut gaps = Vec::new();
+    if !is_whole {
+        gaps.push("only a part of the node's cgroups is mounted: mount the node's /sys/fs/cgroup");
+    }
     if !controllers.cpu.is_mounted() {
         gaps.push("no cpu controller is mounted");
     }

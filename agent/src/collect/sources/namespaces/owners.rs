@@ -5,7 +5,10 @@ use std::{collections::HashMap, fs, sync::Arc};
 
 use inquest_proto::v1::Process;
 
-use crate::collect::{cgroupfs::CgroupFs, procfs};
+use crate::collect::{
+    cgroupfs::{CgroupFs, Memberships},
+    procfs,
+};
 
 /// Processes of a namespace whose files are looked at.
 const MAX_PROCESSES: usize = 20_000;
@@ -49,11 +52,8 @@ impl Owners {
     }
 
     fn owner(&self, pid: u32) -> Option<(Process, u64)> {
-        let hierarchy = self
-            .cgroups
-            .as_ref()
-            .map_or(0, |cgroups| cgroups.hierarchy());
-        let leftover = procfs::leftover(pid, hierarchy)?;
+        let memberships = self.cgroups.as_ref().map(|cgroups| cgroups.memberships());
+        let leftover = procfs::leftover(pid, memberships.unwrap_or(&Memberships::default()))?;
         let process = Process {
             pid,
             comm: leftover.comm,
