@@ -37,6 +37,8 @@ const MAX_REQUESTS: usize = 4;
 const FIRST_TO_GO: &[Family] = &[
     Family::Syscall,
     Family::Drop,
+    Family::SocketDrop,
+    Family::Neighbor,
     Family::TcpRetransmit,
     Family::TcpResetSent,
     Family::TcpResetReceived,

@@ -9,12 +9,14 @@ mod drop;
 mod exec;
 mod exit;
 mod failures;
+mod neighbor;
 mod object_version;
 mod oom;
 mod removal;
 mod sched;
 mod set;
 mod signal;
+mod socket_drop;
 mod switch;
 mod syscall;
 mod tcp;
@@ -63,6 +65,10 @@ pub enum Family {
     Removal,
     /// Dropped packets.
     Drop,
+    /// Datagrams that find a receive buffer full.
+    SocketDrop,
+    /// Addresses on the link that nobody answers for.
+    Neighbor,
     /// DNS queries that are sent.
     DnsQuery,
     /// DNS answers that are read.
@@ -89,7 +95,7 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -97,6 +103,8 @@ impl Family {
         Self::Cgroup,
         Self::Removal,
         Self::Drop,
+        Self::SocketDrop,
+        Self::Neighbor,
         Self::DnsQuery,
         Self::DnsAnswer,
         Self::TcpState,
@@ -129,6 +137,8 @@ impl Family {
             Self::Cgroup => &cgroup::PROBE,
             Self::Removal => &removal::PROBE,
             Self::Drop => &drop::PROBE,
+            Self::SocketDrop => &socket_drop::PROBE,
+            Self::Neighbor => &neighbor::PROBE,
             Self::DnsQuery => &dns::QUERY,
             Self::DnsAnswer => &dns::ANSWER,
             Self::TcpState => &tcp::STATE,

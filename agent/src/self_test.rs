@@ -13,13 +13,16 @@ mod exit;
 mod failed_calls;
 mod filesystem;
 mod leftovers;
+mod link;
 mod namespaces;
+mod neighbor;
 mod oom;
 mod report;
 mod resources;
 mod scene;
 mod scratch;
 mod signal;
+mod socket_drop;
 mod tcp;
 mod wait_profile;
 mod watch;
@@ -60,6 +63,8 @@ const CHECKS: &[&Check] = &[
     &resources::CHECK,
     &filesystem::CHECK,
     &drop::CHECK,
+    &socket_drop::CHECK,
+    &neighbor::CHECK,
     &tcp::REFUSED,
     &tcp::UNANSWERED,
     &tcp::RESET_SENT,

@@ -2,6 +2,9 @@
 //! say. Each test runs in a network namespace of its own.
 
 #[cfg(test)]
+#[path = "network/kernel.rs"]
+mod kernel;
+#[cfg(test)]
 #[path = "network/live.rs"]
 mod live;
 
@@ -10,8 +13,10 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
     use std::time::Duration;
 
-    use inquest_proto::v1::{PacketDrop, signal::Body};
+    use inquest_proto::v1::{NeighborFailure, PacketDrop, SocketDrops, signal::Body};
+    use rustix::net::sockopt::set_socket_recv_buffer_size;
 
+    use super::kernel::{ip, snmp};
     use super::live::{Agent, in_own_network, nft, nft_counter, own_netns};
 
     /// A rule that drops, and counts what it drops, for each of two ports.
@@ -138,6 +143,122 @@ mod tests {
         assert!(told + lost >= PACKETS);
         assert!(told + lost < PACKETS + OTHERS);
         assert!(told > PACKETS / 4);
+        agent.stop().await;
+    }
+
+    /// What was told of the sockets of this namespace that are bound to a port.
+    fn socket_drops(agent: &mut Agent, port: u16) -> Vec<SocketDrops> {
+        let bodies = agent.bodies().into_iter();
+        let drops = bodies.filter_map(|body| match body {
+            Body::SocketDrops(drops) if drops.netns == own_netns() => Some(drops),
+            _ => None,
+        });
+        let is_at = |drops: &SocketDrops| {
+            let local = drops.local.as_ref();
+            local.is_some_and(|local| local.port == u32::from(port))
+        };
+        drops.filter(is_at).collect()
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_find_a_buffer_full_are_told_as_the_kernel_counted_them() {
+        const DATAGRAMS: usize = 5000;
+        if !in_own_network("datagrams_that_find_a_buffer_full_are_told_as_the_kernel_counted_them")
+        {
+            return;
+        }
+        let Some(mut agent) = Agent::start("udp_fail_queue_rcv_skb").await else {
+            return;
+        };
+        let cases: [(SocketAddr, &str); 2] = [
+            ((Ipv4Addr::LOCALHOST, 0).into(), "UdpRcvbufErrors"),
+            // Told since Linux 6.5.
+            ((Ipv6Addr::LOCALHOST, 0).into(), "Udp6RcvbufErrors"),
+        ];
+        for (at, counter) in cases {
+            let unread = UdpSocket::bind(at).unwrap();
+            set_socket_recv_buffer_size(&unread, 1).unwrap();
+            let at = unread.local_addr().unwrap();
+            let sender = UdpSocket::bind((at.ip(), 0)).unwrap();
+            for sent in 0..DATAGRAMS {
+                sender.send_to(&[0; 1024], at).unwrap();
+                if sent % 100 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let counted = snmp(counter);
+            assert!(counted > DATAGRAMS as u64 / 2, "{counter}: {counted}");
+            let told = |agent: &mut Agent| -> u64 {
+                let drops = socket_drops(agent, at.port());
+                drops.iter().map(|drops| drops.count).sum()
+            };
+            agent.until(|agent| told(agent) >= counted).await;
+            println!("{counter}: {counted} counted, {} told", told(&mut agent));
+            assert_eq!(told(&mut agent), counted);
+            for drops in socket_drops(&mut agent, at.port()) {
+                let local = drops.local.unwrap();
+                assert_eq!(local.address, at.ip().to_string());
+            }
+        }
+        agent.stop().await;
+    }
+
+    /// Of this namespace.
+    fn neighbor_failures(agent: &mut Agent) -> Vec<NeighborFailure> {
+        let bodies = agent.bodies().into_iter();
+        let failures = bodies.filter_map(|body| match body {
+            Body::NeighborFailures(failures) if failures.netns == own_netns() => {
+                Some(failures.failures)
+            }
+            _ => None,
+        });
+        failures.flatten().collect()
+    }
+
+    #[tokio::test]
+    async fn addresses_that_nobody_answers_for_are_told_as_the_kernel_lists_them() {
+        if !in_own_network("addresses_that_nobody_answers_for_are_told_as_the_kernel_lists_them") {
+            return;
+        }
+        for command in [
+            "link add near type veth peer name far",
+            "link set near up",
+            "link set far up",
+            "address add 10.77.0.1/24 dev near",
+            "address add fd77::1/64 dev near nodad",
+            "neighbor add 10.77.0.9 lladdr 02:00:00:00:00:09 dev near",
+        ] {
+            ip(command);
+        }
+        let Some(mut agent) = Agent::start("neigh_timer_handler").await else {
+            return;
+        };
+        let socket = |from: SocketAddr| UdpSocket::bind(from).unwrap();
+        let v4 = socket((Ipv4Addr::UNSPECIFIED, 0).into());
+        let v6 = socket((Ipv6Addr::UNSPECIFIED, 0).into());
+        // The last one is known, though nobody is there.
+        for nobody in ["10.77.0.2", "10.77.0.3", "10.77.0.9"] {
+            v4.send_to(b"anyone?", (nobody, 9)).unwrap();
+        }
+        v6.send_to(b"anyone?", ("fd77::2", 9)).unwrap();
+        agent
+            .until(|agent| neighbor_failures(agent).len() >= 3)
+            .await;
+        let mut told: Vec<_> = neighbor_failures(&mut agent)
+            .into_iter()
+            .map(|failure| (failure.address, failure.interface, failure.count))
+            .collect();
+        told.sort();
+        let failed = |address: &str| (address.to_owned(), "near".to_owned(), 1);
+        assert_eq!(
+            told,
+            [failed("10.77.0.2"), failed("10.77.0.3"), failed("fd77::2")]
+        );
+        let listed = ip("neighbor show nud failed");
+        for (address, ..) in told {
+            assert!(listed.contains(&format!("{address} dev near")), "{listed}");
+        }
+        assert!(!listed.contains("10.77.0.9"), "{listed}");
         agent.stop().await;
     }
 }

@@ -53,7 +53,9 @@ pub(crate) const MATRIX: [Series; 4] = [
 ];
 
 /// Modules that guests load: what a node has loaded when something asks for it.
-const MODULES: [&str; 3] = ["loop", "inet_diag", "tcp_diag"];
+const MODULES: [&str; 4] = ["loop", "inet_diag", "tcp_diag", "veth"];
+/// In a kernel's folder: which modules were looked for when it was fetched.
+const KEPT: &str = "kept-modules";
 /// Packages that hold a kernel, or depend on the one that does.
 const KERNEL_PACKAGES: [&str; 2] = ["linux-image-", "linux-binary-"];
 /// Packages that hold modules alone; others have them beside the kernel.
@@ -68,7 +70,8 @@ const MAX_DEPENDENCIES: usize = 8;
 /// Fails, with the reason, when no mirror of this machine has it.
 pub(crate) fn folder(series: &Series) -> anyhow::Result<PathBuf> {
     let dir = workspace::cache("kernels")?.join(series.name);
-    if !(dir.join("vmlinuz").is_file() && dir.join("modules").is_dir()) {
+    let kept = fs::read_to_string(dir.join(KEPT)).unwrap_or_default();
+    if !(dir.join("vmlinuz").is_file() && kept == MODULES.join(" ")) {
         fetch(series, &dir).with_context(|| format!("kernel {} cannot be had", series.name))?;
     }
     Ok(dir)
@@ -96,6 +99,9 @@ fn fetch(series: &Series, dir: &Path) -> anyhow::Result<()> {
         )?;
     }
     keep_modules(&unpacked, &dir.join("modules"))?;
+    let kept = dir.join(KEPT);
+    fs::write(&kept, MODULES.join(" "))
+        .with_context(|| format!("failed to write {}", kept.display()))?;
     let found = find_image(&unpacked)?;
     // The last step is what makes it be there: nothing half-fetched is ever booted.
     fs::rename(&found, dir.join("vmlinuz"))

@@ -28,9 +28,13 @@ pub enum Counted {
     BlockIo = 5,
     /// `RateKey` to a count.
     Shed = 6,
+    /// `SocketDropKey` to a number of datagrams.
+    SocketDrops = 7,
+    /// `NeighborKey` to `NeighborCount`.
+    NeighborFailures = 8,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 9;
 }

@@ -48,7 +48,7 @@ mod syscall;
 mod wait;
 
 pub use block::BlockLayout;
-pub use net::{DropLayout, PacketLayout, SocketLayout, TcpLayout};
+pub use net::{DropLayout, NeighborLayout, PacketLayout, SocketLayout, TcpLayout};
 pub use syscall::{FileLayout, PidsLayout, SyscallLayout};
 pub use wait::WaitLayout;
 
@@ -76,6 +76,8 @@ pub struct KernelLayout {
     pub packet: PacketLayout,
     /// `struct sock`.
     pub socket: SocketLayout,
+    /// `struct neighbour`.
+    pub neighbor: NeighborLayout,
     /// Reasons of dropped packets.
     pub drop: DropLayout,
     /// `struct pt_regs` when a system call returns.
@@ -249,6 +251,7 @@ impl KernelLayout {
         binprm_filename: Offset::ABSENT,
         packet: PacketLayout::ABSENT,
         socket: SocketLayout::ABSENT,
+        neighbor: NeighborLayout::ABSENT,
         drop: DropLayout::UNKNOWN,
         syscall: SyscallLayout::ABSENT,
         file: FileLayout::ABSENT,

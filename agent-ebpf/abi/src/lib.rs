@@ -20,10 +20,12 @@ mod limits;
 mod loss;
 mod mark;
 mod meter;
+mod neighbor;
 mod oom;
 mod process;
 mod rate;
 mod signal;
+mod socket_drop;
 mod syscall;
 mod tcp;
 mod wait;
@@ -37,23 +39,25 @@ pub use exec::ProcessExec;
 pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
 pub use layout::{
-    BlockLayout, CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, Offset,
-    PacketLayout, PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout, TaskLayout,
-    TcpLayout, TracepointLayout, WaitLayout,
+    BlockLayout, CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, NeighborLayout,
+    Offset, PacketLayout, PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout,
+    TaskLayout, TcpLayout, TracepointLayout, WaitLayout,
 };
 pub use limits::{
     BLOCK_IO, BLOCK_REQUESTS, BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, LISTENERS, MAX_CGROUP_LEVELS,
     MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS,
-    OTHER_FLOWS, RATES, SHED, SIGNAL_ORIGINS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS,
-    WAIT_TOTALS, WATCHED_CGROUPS,
+    NEIGHBOR_FAILURES, OTHER_FLOWS, RATES, SHED, SIGNAL_ORIGINS, SOCKET_DROPS, SOCKET_OWNERS,
+    URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
 };
 pub use loss::{Lane, LossCounts, loss_index, shed_index};
 pub use mark::{ABI_MARK, ABI_MARK_PREFIX};
 pub use meter::{MAX_METERS, Meter, MeterReading, Meters, TIMED_RUN_OF};
+pub use neighbor::{NeighborCount, NeighborKey};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
 pub use rate::{Rate, RateKey};
 pub use signal::{SignalOrigin, SignalSource};
+pub use socket_drop::SocketDropKey;
 pub use syscall::{
     Argument, COMPAT_CALL, Errnos, ExecFailed, FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS,
     LastWords, MAX_ARGUMENT, MAX_CALLS, MAX_ERRNO, MAX_LAST_WORDS, PidsLevel, REFUSED_FORKS,
@@ -80,6 +84,10 @@ pub mod names {
     pub const UNCOUNTED: &str = "UNCOUNTED";
     /// Hash of `DropKey` to `DropCount`.
     pub const DROPS: &str = "DROPS";
+    /// Hash of `SocketDropKey` to `u64`.
+    pub const SOCKET_DROPS: &str = "SOCKET_DROPS";
+    /// Hash of `NeighborKey` to `NeighborCount`.
+    pub const NEIGHBOR_FAILURES: &str = "NEIGHBOR_FAILURES";
     /// Hash of [`crate::BlockIoCount`] by [`crate::BlockIoKey`].
     pub const BLOCK_IO: &str = "BLOCK_IO";
     /// Hash of the process ids of the node's daemons, with nothing for each.
@@ -127,6 +135,9 @@ pod!(
     DnsMessage,
     DropCount,
     DropKey,
+    NeighborCount,
+    NeighborKey,
+    SocketDropKey,
     ExecFailed,
     FailedCall,
     FailureKey,

@@ -23,6 +23,14 @@ pub const MAX_INTERFACE_NAME: usize = 16;
 /// each the map takes 1.3 MB.
 pub const DROPS: u32 = 8192;
 
+/// Sockets whose overflows are counted apart in a second: more than a node has with a full buffer at once. With 100 bytes
+/// each the map takes 100 KB.
+pub const SOCKET_DROPS: u32 = 1024;
+
+/// Addresses given up in a second: as many as one device's table of neighbors holds (`gc_thresh3`). With 110 bytes each
+/// the map takes 110 KB.
+pub const NEIGHBOR_FAILURES: u32 = 1024;
+
 /// Owners and peers counted apart in a second: beyond what a node talks to, except when a program scans. With 260 bytes
 /// each the map takes 2.1 MB.
 pub const FLOWS: u32 = 8192;

@@ -40,9 +40,13 @@ impl Meter {
     /// `block_rq_complete`
     pub const BLOCK_RQ_COMPLETE: Self = Self(25);
     /// `net_dev_queue`
-    pub const NET_DEV_QUEUE: Self = Self(24);
+    pub const NET_DEV_QUEUE: Self = Self(26);
     /// `netif_receive_skb`
-    pub const NETIF_RECEIVE_SKB: Self = Self(25);
+    pub const NETIF_RECEIVE_SKB: Self = Self(27);
+    /// `udp_fail_queue_rcv_skb`
+    pub const UDP_FAIL_QUEUE_RCV_SKB: Self = Self(28);
+    /// `neigh_timer_handler`
+    pub const NEIGH_TIMER_HANDLER: Self = Self(29);
 
     /// Returns its place in [`Meters`].
     pub const fn index(self) -> usize {

@@ -242,6 +242,12 @@ impl IpHeader {
 pub(crate) struct DevicePtr(Address);
 
 impl DevicePtr {
+    /// Returns the device at `address`.
+    #[inline(always)]
+    pub(crate) fn at(address: Address) -> Self {
+        Self(address)
+    }
+
     /// Returns the network namespace it is in.
     #[inline(always)]
     pub(crate) fn netns(self) -> NetnsPtr {

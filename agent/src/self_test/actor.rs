@@ -17,7 +17,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{CHECKS, check::NotPossible, scratch};
+use super::{CHECKS, check::NotPossible, link, scratch};
 
 /// The hidden subcommand.
 pub(super) const SUBCOMMAND: &str = "self-test-actor";
@@ -27,6 +27,8 @@ pub(super) const DONE: u8 = 7;
 const NOT_DONE: u8 = 70;
 /// Where a process finds its network namespace.
 const NETNS: &str = "/proc/self/ns/net";
+/// The device of each network namespace; down in a new one.
+const LOOPBACK: &str = "lo";
 
 /// The hidden command line of an actor.
 #[derive(Clone, Debug, clap::Args)]
@@ -141,25 +143,7 @@ fn enter_new_network() -> anyhow::Result<()> {
     // SAFETY: a new network namespace leaves memory and descriptors shared as they are.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
         .map_err(|error| NotPossible(format!("no network namespace can be made: {error}")))?;
-    bring_loopback_up().context("failed to bring the loopback device up")
-}
-
-fn bring_loopback_up() -> io::Result<()> {
-    use std::os::fd::AsRawFd as _;
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-    // SAFETY: all bytes zero are a valid ifreq.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
-        *to = from.cast_signed();
-    }
-    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads an ifreq, which lives until the call returns.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    link::bring_up(LOOPBACK).context("failed to bring the loopback device up")
 }
 
 impl Actor {

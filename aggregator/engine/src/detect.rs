@@ -29,6 +29,7 @@ mod lock_contention;
 mod memory_leak;
 mod memory_limit_oom;
 mod native_crash;
+mod neighbor_unreachable;
 mod network_policy_drop;
 mod node_event;
 mod node_oom;
@@ -37,6 +38,7 @@ mod peer;
 mod pids_exhausted;
 mod port_conflict;
 mod process_hung;
+mod receive_buffer_full;
 mod reverse_path_filter_drop;
 mod security_context_denied;
 mod slow_disk;
@@ -74,6 +76,8 @@ pub(crate) const DETECTORS: &[&dyn Detector] = &[
     &dns::DnsNameNotFound,
     &dns::DnsSearchAmplification,
     &accept_queue_full::AcceptQueueFull,
+    &receive_buffer_full::ReceiveBufferFull,
+    &neighbor_unreachable::NeighborUnreachable,
     &file_permission_denied::FilePermissionDenied,
     &file_missing::FileMissing,
     &packet_loss::PacketLoss,

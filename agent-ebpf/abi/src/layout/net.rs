@@ -74,6 +74,22 @@ offsets! {
     }
 }
 
+offsets! {
+    /// `struct neighbour`, and from it to its table.
+    NeighborLayout {
+        /// `neighbour.tbl`
+        table,
+        /// `neigh_table.family`
+        table_family,
+        /// `neighbour.nud_state`
+        state,
+        /// `neighbour.dev`
+        device,
+        /// `neighbour.primary_key`, the address
+        address,
+    }
+}
+
 /// What the programs must know of the tracepoints of TCP.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

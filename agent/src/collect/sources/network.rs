@@ -3,6 +3,8 @@
 
 mod drops;
 mod flows;
+mod neighbors;
+mod socket_drops;
 
 use std::time::Duration;
 
@@ -20,15 +22,19 @@ use crate::{
 };
 use drops::Drops;
 use flows::Flows;
+use neighbors::Neighbors;
+use socket_drops::SocketDrops;
 
 /// Time between two readings, and so the length of a window.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// As what each map's lack of room is told.
-const UNCOUNTED: [(Counted, &str); 3] = [
+const UNCOUNTED: [(Counted, &str); 5] = [
     (Counted::Drops, "drop_map"),
     (Counted::Flows, "flow_map"),
     (Counted::OtherFlows, "flow_map"),
+    (Counted::SocketDrops, "socket_drop_map"),
+    (Counted::NeighborFailures, "neighbor_map"),
 ];
 
 /// All of it, read at once.
@@ -36,6 +42,8 @@ pub(crate) struct Network {
     generations: Generations,
     drops: Drops,
     flows: Flows,
+    socket_drops: SocketDrops,
+    neighbors: Neighbors,
     /// When the generation before began to count, and when the present one did.
     began_ktime_ns: [u64; 2],
 }
@@ -59,6 +67,8 @@ impl Network {
             generations,
             drops: Drops::open(ebpf, kernel.drop_reasons.clone())?,
             flows: Flows::open(ebpf, kernel.reset_reasons.clone(), shortage_desk)?,
+            socket_drops: SocketDrops::open(ebpf)?,
+            neighbors: Neighbors::open(ebpf)?,
             began_ktime_ns: [ktime_now_ns(); 2],
         })
     }
@@ -89,7 +99,9 @@ impl Source for Network {
         let generations = &mut self.generations;
         let drops = self.drops.read(generations, window, attributor);
         let flows = self.flows.read(generations, window, attributor);
+        let socket_drops = self.socket_drops.read(generations, window, attributor);
+        let neighbors = self.neighbors.read(generations, window, attributor);
         self.count_uncounted(losses);
-        [drops, flows].concat()
+        [drops, flows, socket_drops, neighbors].concat()
     }
 }

@@ -2,16 +2,43 @@
 
 use super::{OPTIONAL, Row, row};
 use crate::probes::Family::{
-    self, DnsAnswer, DnsQuery, Drop, TcpResetReceived, TcpResetSent, TcpRetransmit, TcpState,
+    self, DnsAnswer, DnsQuery, Drop, Neighbor, SocketDrop, TcpResetReceived, TcpResetSent,
+    TcpRetransmit, TcpState,
 };
 
 /// Those that read a packet's headers.
 const PACKETS: &[Family] = &[Drop, DnsQuery, DnsAnswer];
+/// Those that tell what a socket is bound to.
+const SOCKETS: &[Family] = &[
+    SocketDrop,
+    TcpState,
+    TcpRetransmit,
+    TcpResetSent,
+    TcpResetReceived,
+];
+/// Those that tell the network namespace of a device.
+const DEVICES: &[Family] = &[Drop, DnsQuery, DnsAnswer, Neighbor];
+/// Those that read the table of neighbors.
+const NEIGHBORS: &[Family] = &[Neighbor];
 /// Those that tell a connection's ends.
 const CONNECTIONS: &[Family] = &[TcpState, TcpRetransmit, TcpResetSent, TcpResetReceived];
-/// Those that tell the network namespace.
+/// Those that tell the network namespace of a socket.
 const NAMESPACES: &[Family] = &[
     Drop,
+    SocketDrop,
+    DnsQuery,
+    DnsAnswer,
+    TcpState,
+    TcpRetransmit,
+    TcpResetSent,
+    TcpResetReceived,
+];
+
+/// Both of these, which all end at an inode.
+const INODES: &[Family] = &[
+    Drop,
+    SocketDrop,
+    Neighbor,
     DnsQuery,
     DnsAnswer,
     TcpState,
@@ -49,7 +76,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.packet.device_netns,
         &["net_device.nd_net.net"],
-        PACKETS,
+        DEVICES,
     ),
     row(
         |l| &mut l.packet.device_index,
@@ -61,7 +88,7 @@ pub(super) const TABLE: &[Row] = &[
         &["net_device.name"],
         OPTIONAL,
     ),
-    row(|l| &mut l.packet.netns_inode, &["net.ns.inum"], NAMESPACES),
+    row(|l| &mut l.packet.netns_inode, &["net.ns.inum"], INODES),
     row(
         |l| &mut l.socket.netns,
         &["sock_common.skc_net.net"],
@@ -75,12 +102,12 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.socket.family,
         &["sock_common.skc_family"],
-        CONNECTIONS,
+        SOCKETS,
     ),
     row(
         |l| &mut l.socket.local_port,
         &["inet_sock.inet_sport"],
-        CONNECTIONS,
+        SOCKETS,
     ),
     row(
         |l| &mut l.socket.peer_port,
@@ -129,6 +156,23 @@ pub(super) const TABLE: &[Row] = &[
         |l| &mut l.socket.bytes_received,
         &["tcp_sock.bytes_received"],
         OPTIONAL,
+    ),
+    row(|l| &mut l.neighbor.table, &["neighbour.tbl"], NEIGHBORS),
+    row(
+        |l| &mut l.neighbor.table_family,
+        &["neigh_table.family"],
+        NEIGHBORS,
+    ),
+    row(
+        |l| &mut l.neighbor.state,
+        &["neighbour.nud_state"],
+        NEIGHBORS,
+    ),
+    row(|l| &mut l.neighbor.device, &["neighbour.dev"], NEIGHBORS),
+    row(
+        |l| &mut l.neighbor.address,
+        &["neighbour.primary_key"],
+        NEIGHBORS,
     ),
     row(|l| &mut l.socket.cgroup, &["sock.sk_cgrp_data"], OPTIONAL),
 ];

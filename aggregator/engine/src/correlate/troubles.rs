@@ -8,8 +8,8 @@ use super::death::{Observed, Scene};
 use super::workload::Workload;
 use crate::model::signal::{
     BlockIo, ConntrackUsage, DaemonExit, Denials, DnsQueries, EphemeralPortUsage, ExecFailure,
-    FilesystemUsage, ListenOverflow, NodeEvent, PacketDrops, PidsLimitHit, ResourceUsage,
-    SyscallFailures, TcpFlows, WaitProfile,
+    FilesystemUsage, ListenOverflow, NeighborFailures, NodeEvent, PacketDrops, PidsLimitHit,
+    ResourceUsage, SocketDrops, SyscallFailures, TcpFlows, WaitProfile,
 };
 use crate::model::{NodeName, Signal, SignalBody, Timestamp};
 
@@ -97,9 +97,11 @@ records!(
     ExecFailure,
     FilesystemUsage,
     ListenOverflow,
+    NeighborFailures,
     NodeEvent,
     PacketDrops,
     PidsLimitHit,
+    SocketDrops,
     SyscallFailures,
     TcpFlows,
     WaitProfile,
