@@ -154,6 +154,12 @@ fn obstacle(probe: &Probe, hook: Hook, kernel: &Kernel) -> Option<String> {
     if hook != Hook::Tracepoint {
         return None;
     }
+    if probe.program(hook) == Probe::NO_PROGRAM {
+        return Some(format!(
+            "a plain tracepoint does not tell enough of {}",
+            probe.name
+        ));
+    }
     if let Some(reason) = &kernel.without_tracefs {
         return Some(reason.clone());
     }

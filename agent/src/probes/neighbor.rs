@@ -8,9 +8,8 @@ pub(super) const PROBE: Probe = Probe {
     family: Family::Neighbor,
     name: "neigh_timer_handler",
     category: "neigh",
-    programs: ["neighbor_tp_btf", "neighbor_raw_tp", ""],
+    programs: ["neighbor_tp_btf", "neighbor_raw_tp", Probe::NO_PROGRAM],
     stands_alone: false,
-    // Not the namespace, within which alone an address means something.
     has_fields: |_| false,
     without: "which addresses on the link nobody answers for",
     meter: Meter::NEIGH_TIMER_HANDLER,

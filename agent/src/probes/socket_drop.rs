@@ -8,9 +8,12 @@ pub(super) const PROBE: Probe = Probe {
     family: Family::SocketDrop,
     name: "udp_fail_queue_rcv_skb",
     category: "udp",
-    programs: ["socket_drop_tp_btf", "socket_drop_raw_tp", ""],
+    programs: [
+        "socket_drop_tp_btf",
+        "socket_drop_raw_tp",
+        Probe::NO_PROGRAM,
+    ],
     stands_alone: false,
-    // Neither the socket nor its namespace.
     has_fields: |_| false,
     without: "which sockets lose datagrams because nobody reads them in time",
     meter: Meter::UDP_FAIL_QUEUE_RCV_SKB,
