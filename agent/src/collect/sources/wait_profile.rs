@@ -28,8 +28,10 @@ use crate::{
 use suspects::Suspects;
 use wait_maps::WaitMaps;
 
-/// Time between two looks at the threads of the node, and the longest that a request waits.
+/// The longest that a request waits.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two looks at all threads of the node: on an idle node, little else costs.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// How long a cgroup is watched that nobody asked about.
 const SUSPECT_WINDOW: Duration = Duration::from_secs(5);
 /// Cgroups watched at once that nobody asked about, so that there is always room for those that somebody does.
@@ -46,6 +48,7 @@ pub(super) struct WaitProfiler {
     cgroups: Arc<CgroupFs>,
     windows: Vec<Window>,
     suspects: Suspects,
+    next_look: Instant,
 }
 
 /// A cgroup that is watched.
@@ -66,6 +69,7 @@ impl WaitProfiler {
             cgroups: parts.cgroups,
             windows: Vec::new(),
             suspects: Suspects::default(),
+            next_look: Instant::now(),
         })
     }
 
@@ -211,7 +215,10 @@ impl Source for WaitProfiler {
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
         self.serve_requests();
-        self.look_for_suspects();
+        if self.next_look <= Instant::now() {
+            self.next_look = Instant::now() + LOOK_INTERVAL;
+            self.look_for_suspects();
+        }
         self.end_windows(attributor, losses)
     }
 }
