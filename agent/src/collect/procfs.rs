@@ -142,7 +142,8 @@ fn resident(pid: u32, page_bytes: u64) -> Option<ProcessMemory> {
     })
 }
 
-fn comm(pid: u32) -> Option<String> {
+/// Returns the name of a process, unless it is gone.
+pub(crate) fn comm(pid: u32) -> Option<String> {
     let comm = fs::read_to_string(path(pid, "comm")?).ok()?;
     Some(comm.trim_end().to_owned())
 }

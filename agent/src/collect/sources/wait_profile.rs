@@ -1,6 +1,8 @@
 //! Tells where the threads of a slow container spend their time: has the scheduler's hooks watch a cgroup for a
 //! window, on request or because its threads look stuck, and adds up what they counted. Off while nothing is watched.
 
+mod futex;
+mod locks;
 mod profile;
 mod state;
 mod suspects;
@@ -25,6 +27,7 @@ use crate::{
     profile_desk::{ProfileDesk, ProfileRefusal, ProfileRequest},
     telemetry::ErrorChain,
 };
+use locks::Locks;
 use suspects::Suspects;
 use wait_maps::WaitMaps;
 
@@ -57,6 +60,7 @@ struct Window {
     began_ktime_ns: u64,
     ends: Instant,
     suspect: bool,
+    locks: Locks,
 }
 
 impl WaitProfiler {
@@ -93,8 +97,9 @@ impl WaitProfiler {
         }
     }
 
-    /// Watches the cgroups of threads that look stuck.
-    fn look_for_suspects(&mut self) {
+    /// Looks at all threads that wait: watches the cgroups of those that look stuck, and sees what locks are waited for in
+    /// those that are watched.
+    fn look_at_threads(&mut self) {
         let Some(walks) = self
             .probes
             .as_ref()
@@ -115,6 +120,9 @@ impl WaitProfiler {
                     debug!(cgroup, %refusal, "not watched");
                 }
             }
+        }
+        for window in &mut self.windows {
+            window.locks.look(&threads, window.cgroup);
         }
     }
 
@@ -145,6 +153,7 @@ impl WaitProfiler {
             began_ktime_ns,
             ends,
             suspect,
+            locks: Locks::default(),
         });
         Ok(())
     }
@@ -189,6 +198,7 @@ impl WaitProfiler {
             thread_time_ns,
             shares,
             looked_stuck: window.suspect,
+            locks: window.locks.told(),
         };
         let body = Body::WaitProfile(profile);
         let subject = attributor.cgroup_subject(window.cgroup, ended_ktime_ns);
@@ -215,9 +225,10 @@ impl Source for WaitProfiler {
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
         self.serve_requests();
-        if self.next_look <= Instant::now() {
+        // While a cgroup is watched, each look tells more about its locks.
+        if self.next_look <= Instant::now() || !self.windows.is_empty() {
             self.next_look = Instant::now() + LOOK_INTERVAL;
-            self.look_for_suspects();
+            self.look_at_threads();
         }
         self.end_windows(attributor, losses)
     }

@@ -90,6 +90,17 @@ pub(super) fn wait_profile(from: &v1::WaitProfile, start: Timestamp) -> to::Wait
         thread_time_ns: from.thread_time_ns,
         shares: list(&from.shares, wait_share),
         looked_stuck: from.looked_stuck,
+        locks: list(&from.locks, contended_lock),
+    }
+}
+
+fn contended_lock(from: &v1::ContendedLock) -> to::ContendedLock {
+    to::ContendedLock {
+        process: from.process.as_ref().map(process),
+        address: from.address,
+        waiters: from.waiters,
+        passed: from.passed,
+        other_waiters: from.other_waiters,
     }
 }
 

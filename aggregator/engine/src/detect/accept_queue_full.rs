@@ -70,8 +70,9 @@ fn claim(
     let owner = owner.unwrap_or_else(|| who.clone());
     let room = listener.map_or(String::new(), |listener| {
         format!(
-            " Of {} connections that may wait there, {} do.",
-            listener.max, listener.queued
+            " The queue holds {}, and its backlog is {}.",
+            count(u64::from(listener.queued), "connection"),
+            listener.max
         )
     });
     // With a named socket the windows that name it are the telling ones.
@@ -121,7 +122,7 @@ fn fact(case: &Case<'_>, window: Observed<'_, ListenOverflow>) -> Fact {
         let owner = listener.owner.as_ref();
         let owner = owner.map_or(String::new(), |owner| format!(" of {}", label(owner)));
         format!(
-            " at {}{owner}, where {} wait and {} may",
+            " at {}{owner}, where {} wait with a backlog of {}",
             socket(&listener.local),
             listener.queued,
             listener.max

@@ -169,7 +169,7 @@ impl Subject<'_> {
         let (who, peer) = (case.subject(), socket(self.address));
         let headline = match case.death() {
             Some(_) => format!("{who} gave up: {}", self.clause(&peer)),
-            None => format!("{who} cannot reach {peer}: {}", self.clause(&peer)),
+            None => format!("{who} cannot reach {peer}: {}", self.clause("it")),
         };
         let by = self
             .comm
@@ -194,7 +194,7 @@ impl Subject<'_> {
 
     fn clause(&self, peer: &str) -> String {
         match self.outcome {
-            Outcome::Refused => format!("connections to {peer} are refused"),
+            Outcome::Refused => format!("connections to {peer} are refused (ECONNREFUSED)"),
             Outcome::TimedOut | Outcome::Unanswered => format!("{peer} does not answer"),
             Outcome::Reset => format!("{peer} resets connections before they are established"),
             Outcome::Unreachable => format!("there is no way to {peer}"),
@@ -312,7 +312,10 @@ mod tests {
     #[test]
     fn explains_the_end_of_a_process_that_gave_up() {
         for (errno, words) in [
-            ("ECONNREFUSED", "connections to 10.0.0.2:5432 are refused"),
+            (
+                "ECONNREFUSED",
+                "connections to 10.0.0.2:5432 are refused (ECONNREFUSED)",
+            ),
             ("ETIMEDOUT", "10.0.0.2:5432 does not answer"),
             ("EHOSTUNREACH", "there is no way to 10.0.0.2:5432"),
         ] {

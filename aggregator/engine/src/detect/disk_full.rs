@@ -184,8 +184,7 @@ fn fact(case: &Case<'_>, usage: Observed<'_, FilesystemUsage>) -> Fact {
         failed => format!("; {} failed", count(failed, "write")),
     };
     let text = format!(
-        "{}: the file system at {} has {} of {} and {} of {} inodes free{failed}",
-        case.subject(),
+        "the file system at {} has {} of {} and {} of {} inodes free{failed}",
         clean(&record.mount_point),
         bytes(record.available_bytes),
         bytes(record.size_bytes),

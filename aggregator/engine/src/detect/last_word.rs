@@ -107,7 +107,7 @@ impl LastWord<'_> {
             format!("{}[{}]", clean(&call.comm), call.pid)
         };
         let text = format!(
-            "{who} failed to {}{} with {}, {} before the end",
+            "{who}: {}{} failed with {}, {} before the end",
             clean(&call.syscall),
             object(call),
             clean(&call.errno),

@@ -1,7 +1,7 @@
 //! `lock-contention`: the threads of a workload spend their time waiting for each other's locks. Must not
 //! hold for a pool of threads that waits for work.
 
-use super::claim::{Claim, cited};
+use super::claim::Claim;
 use super::{Detector, Verdict};
 use crate::correlate::case::Case;
 use crate::correlate::death::Observed;
@@ -10,7 +10,7 @@ use crate::explain::clock::duration;
 use crate::explain::facts::Fact;
 use crate::explain::quantity::count;
 use crate::model::Severity;
-use crate::model::signal::{WaitProfile, WaitShare, WaitState};
+use crate::model::signal::{ContendedLock, WaitProfile, WaitShare, WaitState};
 use crate::rank::Strength;
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ const MIN_PERMILLE: u32 = 500;
 /// One thread that waits for another is a program's design.
 const MIN_THREADS: u32 = 2;
 
-/// A thread that waits for work stays for the whole profile; one that waits for a lock gets it sooner.
-const MAX_STAY_PERCENT: u128 = 80;
+/// What is left of a claim when the holder may be a thread that waits for work.
+const MAYBE_IDLE: f64 = 0.8;
 
 /// Finds locks that too many want.
 pub(super) struct LockContention;
@@ -52,29 +52,35 @@ impl Detector for LockContention {
         if futex.permille < MIN_PERMILLE {
             return Verdict::Silent;
         }
-        if futex.threads < MIN_THREADS || !is_lock(*newest, futex) {
+        let contended = newest.record.locks.iter();
+        let lock = contended.max_by_key(|lock| lock.waiters);
+        let Some(lock) = lock.filter(|lock| lock.waiters >= MIN_THREADS) else {
             return super::claim::ruled_out(
                 self.cause(),
-                "threads stay in futex(2) for as long as they are watched: they wait for work, or for ever",
+                "threads wait in futex(2), but not for a mutex that somebody was seen to hold: they may wait for work",
                 vec![fact(case, *newest, futex)],
             );
+        };
+        if !lock.passed {
+            return super::claim::ruled_out(
+                self.cause(),
+                "no thread was seen to get the lock: whoever holds it hangs, or waits for work under it",
+                vec![fact(case, *newest, futex), lock_fact(case, *newest, lock)],
+            );
         }
-        claim(case, *newest, futex)
+        claim(case, *newest, futex, lock)
     }
 }
 
-/// Whether the agent saw a contended mutex, or waits end within the profile, so that the lock is passed on.
-fn is_lock(profile: Observed<'_, WaitProfile>, futex: &WaitShare) -> bool {
-    if profile.record.looked_stuck {
-        return true;
-    }
-    let window = profile.at.since(profile.record.start).as_nanos();
-    u128::from(futex.longest_ns) * 100 < window * MAX_STAY_PERCENT
-}
-
-fn claim(case: &Case<'_>, profile: Observed<'_, WaitProfile>, futex: &WaitShare) -> Verdict {
+fn claim(
+    case: &Case<'_>,
+    profile: Observed<'_, WaitProfile>,
+    futex: &WaitShare,
+    lock: &ContendedLock,
+) -> Verdict {
     let who = case.subject();
     let percent = percent(futex.permille);
+    let (lock_name, waiters) = (name(lock), count(u64::from(lock.waiters), "thread"));
     let thread = futex.thread.as_ref().map(label);
     let most = thread.map_or(String::new(), |thread| format!(" {thread} waits most."));
     let on_cpu = share_of(profile.record, WaitState::OnCpu).map_or(0, |share| share.permille);
@@ -83,24 +89,30 @@ fn claim(case: &Case<'_>, profile: Observed<'_, WaitProfile>, futex: &WaitShare)
     } else {
         ""
     };
+    let (specificity, doubt) = match lock.other_waiters {
+        0 => (1.0, ""),
+        _ => (
+            MAYBE_IDLE,
+            " Other threads wait for conditions: if one of them takes work from a queue while it holds the lock, the \
+             rest is idle, not slow.",
+        ),
+    };
     Claim {
         cause: "lock-contention",
         severity: Severity::Warning,
         entity: case.entity(),
         strength: Strength {
             prior: PRIOR,
-            specificity: if on_cpu < 500 { 1.0 } else { 0.9 },
-            directness: 0.9,
+            specificity: if on_cpu < 500 { specificity } else { specificity * 0.9 },
+            directness: 1.0,
         },
-        signs: cited(case, &[profile]).iter().map(|profile| fact(case, *profile, futex)).collect(),
+        signs: vec![fact(case, profile, futex), lock_fact(case, profile, lock)],
         until: profile.at,
         is_event: false,
-        what: "threads queued for a lock".to_owned(),
+        what: format!("threads queued for {lock_name}"),
         headline: format!("{who} is slow: its threads spend {percent} of their time waiting for a lock"),
         explanation: format!(
-            "The waits are in futex(2), with {} there at once, for a lock that is passed from thread to \
-             thread.{most}{cpu}",
-            count(u64::from(futex.threads), "thread")
+            "Up to {waiters} at once wait for {lock_name}, which is passed from one to the next.{most}{cpu}{doubt}"
         ),
         impact: format!("{who} does one thing at a time, however many threads it has"),
         remediation: vec![
@@ -109,6 +121,13 @@ fn claim(case: &Case<'_>, profile: Observed<'_, WaitProfile>, futex: &WaitShare)
         ],
     }
     .holds(case)
+}
+
+/// The lock by whose it is and where.
+fn name(lock: &ContendedLock) -> String {
+    let process = lock.process.as_ref();
+    let of = process.map_or(String::new(), |process| format!(" of {}", label(process)));
+    format!("the lock at {:#x}{of}", lock.address)
 }
 
 pub(super) fn share_of(profile: &WaitProfile, state: WaitState) -> Option<&WaitShare> {
@@ -141,28 +160,53 @@ fn fact(case: &Case<'_>, profile: Observed<'_, WaitProfile>, futex: &WaitShare) 
     case.sign(profile, text)
 }
 
+fn lock_fact(case: &Case<'_>, profile: Observed<'_, WaitProfile>, lock: &ContendedLock) -> Fact {
+    let fate = if lock.passed {
+        "it was passed on"
+    } else {
+        "nobody was seen to get it"
+    };
+    let text = format!(
+        "{}: up to {} waited for {} at once; {fate} meanwhile",
+        case.subject(),
+        count(u64::from(lock.waiters), "thread"),
+        name(lock)
+    );
+    case.sign(profile, text)
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::model::signal::{WaitProfile, WaitShare, WaitState};
+    use crate::model::signal::{ContendedLock, WaitProfile, WaitShare, WaitState};
     use crate::model::{Severity, Signal, SignalBody};
     use crate::testing::scenario::{Nature, Scenario, stands};
-    use crate::testing::{Actor, at_ms};
+    use crate::testing::{Actor, at_ms, incidents_of};
 
     const SCENARIO: Scenario = Scenario {
         cause: "lock-contention",
         severity: Severity::Warning,
         nature: Nature::Condition,
         signals,
-        supports: &[1],
+        supports: &[1, 2],
         look_alikes,
     };
 
-    fn profile(id: &str, ms: i64, futex_permille: u32, longest_ms: u64) -> Signal {
+    fn lock(waiters: u32, passed: bool, other_waiters: u32) -> ContendedLock {
+        ContendedLock {
+            process: Some(Actor::new("shop", 40).process().clone()),
+            address: 0x7f00_1000,
+            waiters,
+            passed,
+            other_waiters,
+        }
+    }
+
+    fn profile(id: &str, ms: i64, futex_permille: u32, locks: &[ContendedLock]) -> Signal {
         let worker = Actor::new("worker-3", 43);
         let share = |state, permille| WaitShare {
             state,
             permille,
-            longest_ns: longest_ms * 1_000_000,
+            longest_ns: 1_200_000_000,
             thread: Some(worker.process().clone()),
             threads: 7,
             ..WaitShare::default()
@@ -175,34 +219,46 @@ mod tests {
                 share(WaitState::Sleep, 1000 - futex_permille),
             ],
             looked_stuck: false,
+            locks: locks.to_vec(),
         };
         worker.signal(id, at_ms(ms), SignalBody::WaitProfile(profile))
     }
 
     fn signals(round: u32, ms: i64) -> Vec<Signal> {
-        vec![profile(&format!("profile-{round}"), ms + 5000, 780, 160)]
+        let contended = lock(7, true, 0);
+        vec![profile(
+            &format!("profile-{round}"),
+            ms + 5000,
+            780,
+            &[contended],
+        )]
     }
 
     fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
+        let of = |permille, locks: &[ContendedLock]| vec![profile("p", 5000, permille, locks)];
         vec![
+            ("a pool that waits for a condition", of(900, &[])),
             (
-                "a pool that waits for work",
-                vec![profile("p", 5000, 900, 5000)],
+                "a pool of which one waits for work under the lock of the queue",
+                of(900, &[lock(7, false, 1)]),
             ),
-            ("locks that cost little", vec![profile("p", 5000, 100, 20)]),
+            (
+                "one thread that waits for another",
+                of(900, &[lock(1, true, 0)]),
+            ),
+            ("locks that cost little", of(100, &[lock(7, true, 0)])),
         ]
     }
 
     #[test]
-    fn believes_the_agent_that_saw_a_contended_mutex() {
-        let mut stuck = profile("p", 5000, 900, 5000);
-        if let SignalBody::WaitProfile(profile) = &mut stuck.body {
-            profile.looked_stuck = true;
-        }
-        assert_eq!(
-            crate::testing::checks::causes(vec![stuck]),
-            [SCENARIO.cause]
-        );
+    fn is_less_sure_while_the_holder_may_wait_for_work() {
+        let score = |others| {
+            let incidents = incidents_of(vec![profile("p", 5000, 900, &[lock(7, true, others)])]);
+            incidents[0].root_cause.clone()
+        };
+        let (sure, unsure) = (score(0), score(1));
+        assert_eq!(sure.cause, unsure.cause);
+        assert!(unsure.confidence < sure.confidence);
     }
 
     stands!(SCENARIO);

@@ -178,9 +178,9 @@ impl Outcome {
 
     pub(super) const fn participle(self) -> &'static str {
         match self {
-            Self::Refused => "refused",
-            Self::TimedOut => "timed out",
-            Self::Reset => "reset",
+            Self::Refused => "refused (ECONNREFUSED)",
+            Self::TimedOut => "timed out (ETIMEDOUT)",
+            Self::Reset => "reset (ECONNRESET)",
             Self::Unreachable => "unreachable",
             Self::Unanswered => "given up without an answer",
         }

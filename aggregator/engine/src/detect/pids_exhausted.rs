@@ -5,7 +5,7 @@ use super::claim::{Claim, cited, last_spell};
 use super::{Detector, Verdict};
 use crate::correlate::case::Case;
 use crate::correlate::death::Observed;
-use crate::correlate::workload::{cgroup_entity, label};
+use crate::correlate::workload::{Workload, cgroup_entity, label};
 use crate::explain::facts::Fact;
 use crate::explain::quantity::count;
 use crate::explain::quote::{clean, word};
@@ -33,8 +33,12 @@ impl Detector for PidsExhausted {
         let (Some(first), Some(last)) = (hits.first(), hits.last()) else {
             return Verdict::Silent;
         };
-        let limit = Limit::of(first.record);
-        let who = case.subject();
+        let mut limit = Limit::of(first.record);
+        let (who, step) = (case.subject(), format!("{} was reached", limit.name));
+        if matches!((&case.workload, &limit.cgroup), (Workload::Cgroup(own), Some(path)) if clean(own) == *path)
+        {
+            limit.name = format!("its limit of {} tasks (pids.max)", first.record.max);
+        }
         let signs: Vec<Fact> = cited(case, hits)
             .iter()
             .map(|hit| fact(case, *hit))
@@ -64,7 +68,7 @@ impl Detector for PidsExhausted {
             signs,
             until: last.at,
             is_event: false,
-            what: format!("{} was reached", limit.name),
+            what: step,
             headline,
             explanation: limit.explanation,
             impact: format!("every fork and every new thread of {who} fails with EAGAIN"),
@@ -81,7 +85,7 @@ fn fact(case: &Case<'_>, hit: Observed<'_, PidsLimitHit>) -> Fact {
     let forks = count(record.count, "fork");
     let at = match Limit::of(record).cgroup {
         Some(path) => format!(
-            "cgroup {path} is at its limit, {} of {} tasks",
+            "cgroup {path} is at its limit (pids.max), {} of {} tasks",
             record.current, record.max
         ),
         None => "no cgroup above it is at its limit".to_owned(),
@@ -112,10 +116,10 @@ impl Limit {
 
     fn of_cgroup(path: String, hit: &PidsLimitHit) -> Self {
         Self {
-            name: format!("the limit of {} tasks of cgroup {path}", hit.max),
+            name: format!("the limit of {} tasks (pids.max) of cgroup {path}", hit.max),
             explanation: format!(
                 "The cgroup {path} holds {} tasks, threads included, and may hold {}: the kernel refuses \
-                 any more.",
+                 any more with EAGAIN, which programs call \"Resource temporarily unavailable\".",
                 hit.current, hit.max
             ),
             remediation: vec![

@@ -9,7 +9,7 @@ use crate::correlate::death::Observed;
 use crate::correlate::workload::Domain;
 use crate::explain::clock::duration;
 use crate::explain::facts::Fact;
-use crate::model::signal::{WaitProfile, WaitState};
+use crate::model::signal::{ContendedLock, WaitProfile, WaitState};
 use crate::rank::Strength;
 
 /// What remains is the noise of measuring.
@@ -36,7 +36,7 @@ impl Detector for ProcessHung {
         let hung: Vec<_> = all
             .into_iter()
             .rev()
-            .take_while(|profile| stuck_permille(profile.record) >= MIN_PERMILLE)
+            .take_while(|profile| is_stuck(profile.record))
             .collect();
         let hung: Vec<_> = hung.into_iter().rev().collect();
         let spell = last_spell(&hung);
@@ -81,8 +81,15 @@ impl Detector for ProcessHung {
     }
 }
 
-fn stuck_permille(profile: &WaitProfile) -> u32 {
-    permille(profile, WaitState::Futex) + permille(profile, WaitState::Disk)
+/// Nothing happens, and it is not for want of work: for that threads wait in futex(2), too, but not for mutexes, or with
+/// one of them that holds the mutex and waits for a condition.
+fn is_stuck(profile: &WaitProfile) -> bool {
+    let (futex, disk) = (
+        permille(profile, WaitState::Futex),
+        permille(profile, WaitState::Disk),
+    );
+    let is_held = |lock: &ContendedLock| !lock.passed && lock.other_waiters == 0;
+    futex + disk >= MIN_PERMILLE && (disk > futex || profile.locks.iter().any(is_held))
 }
 
 fn permille(profile: &WaitProfile, state: WaitState) -> u32 {
@@ -102,7 +109,7 @@ fn fact(case: &Case<'_>, profile: Observed<'_, WaitProfile>) -> Fact {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::signal::{WaitProfile, WaitShare, WaitState};
+    use crate::model::signal::{ContendedLock, WaitProfile, WaitShare, WaitState};
     use crate::model::{Severity, Signal, SignalBody};
     use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::{Actor, at_ms};
@@ -116,7 +123,16 @@ mod tests {
         look_alikes,
     };
 
-    fn profile(id: &str, ms: i64, shares: &[(WaitState, u32)]) -> Signal {
+    /// A mutex that nobody lets go of, with so many threads that wait for something else.
+    fn held(other_waiters: u32) -> ContendedLock {
+        ContendedLock {
+            waiters: 1,
+            other_waiters,
+            ..ContendedLock::default()
+        }
+    }
+
+    fn profile(id: &str, ms: i64, shares: &[(WaitState, u32)], locks: &[ContendedLock]) -> Signal {
         let shares = shares.iter().map(|(state, permille)| WaitShare {
             state: *state,
             permille: *permille,
@@ -129,6 +145,7 @@ mod tests {
             thread_time_ns: 10_000_000_000,
             shares: shares.collect(),
             looked_stuck: false,
+            locks: locks.to_vec(),
         };
         Actor::new("shop", 40).signal(id, at_ms(ms), SignalBody::WaitProfile(profile))
     }
@@ -138,15 +155,23 @@ mod tests {
             &format!("profile-{round}"),
             ms,
             &[(WaitState::Futex, 1000)],
+            &[held(0)],
         )]
     }
 
     fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
         let idle = [(WaitState::Futex, 900), (WaitState::Sleep, 100)];
         let busy = [(WaitState::Futex, 700), (WaitState::OnCpu, 300)];
+        let of = |shares: &[_], locks: &[_]| vec![profile("p", 0, shares, locks)];
+        let waiting = [(WaitState::Futex, 1000)];
         vec![
-            ("a server without work", vec![profile("p", 0, &idle)]),
-            ("threads that work in turn", vec![profile("p", 0, &busy)]),
+            ("a server without work", of(&idle, &[held(0)])),
+            ("threads that work in turn", of(&busy, &[held(0)])),
+            ("workers that wait for work", of(&waiting, &[])),
+            (
+                "workers of which one waits for work under a lock",
+                of(&waiting, &[held(1)]),
+            ),
         ]
     }
 

@@ -27,7 +27,7 @@ pub use network::{
 pub use node::{DaemonExit, DaemonRole, NodeEvent, NodeEventKind};
 pub use resource::{BlockIo, FilesystemUsage, Pressure, ResourceUsage};
 pub use traffic::{Direction, DnsQueries, DnsQuery, TcpFlow, TcpFlows};
-pub use wait::{WaitProfile, WaitShare, WaitState};
+pub use wait::{ContendedLock, WaitProfile, WaitShare, WaitState};
 
 /// Unique for ever, as the agent gave it.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]

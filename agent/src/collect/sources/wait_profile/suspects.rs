@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use inquest_agent_abi::{SuspectThread, WaitKind};
 
+use super::futex::FutexWait;
+
 /// How long a thread waits for one thing before it looks stuck: longer than a slow disk or a long critical section.
 const STUCK_NS: u64 = 3_000_000_000;
 /// How long a cgroup that looked stuck is left alone: a thread that waits for ever is told again, but not all the
@@ -12,17 +14,6 @@ const STUCK_NS: u64 = 3_000_000_000;
 const QUIET_NS: u64 = 120_000_000_000;
 /// Cgroups that are left alone at once; with more, those that have been so for longest are looked at again.
 const MAX_QUIET: usize = 1024;
-
-/// futex(2) operations, with what says that the memory is this process's own masked out.
-const FUTEX_COMMAND: u64 = 0x7f;
-const FUTEX_WAIT: u64 = 0;
-const FUTEX_LOCK_PI: u64 = 6;
-const FUTEX_WAIT_BITSET: u64 = 9;
-const FUTEX_LOCK_PI2: u64 = 13;
-/// What a contended mutex holds: of the GNU library, of Rust and of Go, 2; of musl, and with priority inheritance, the
-/// owner with this bit set.
-const CONTENDED: u32 = 2;
-const WAITERS: u32 = 1 << 31;
 
 /// What a thread waits for: as long as all of it is the same, it has not run.
 type Wait = (u32, [u64; 3], u64);
@@ -84,42 +75,15 @@ pub(super) fn parse(told: &[u8]) -> Vec<SuspectThread> {
 
 /// A condition variable is waited for by idle workers as well: only a lock says that somebody keeps it.
 fn is_suspicious(thread: &SuspectThread) -> bool {
-    if thread.kind == WaitKind::UNINTERRUPTIBLE {
-        return true;
-    }
-    let [_, operation, value] = thread.arguments;
-    let value = value as u32;
-    match operation & FUTEX_COMMAND {
-        FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => true,
-        FUTEX_WAIT | FUTEX_WAIT_BITSET => {
-            value == CONTENDED || (value & WAITERS != 0 && value != u32::MAX)
-        }
-        _ => false,
-    }
+    thread.kind == WaitKind::UNINTERRUPTIBLE || FutexWait::of(thread) == FutexWait::Mutex
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::futex::tests::locked;
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
-    const PRIVATE: u64 = 128;
-
-    fn thread(kind: WaitKind, operation: u64, value: u64) -> SuspectThread {
-        SuspectThread {
-            cgroup: 7,
-            switches: 10,
-            arguments: [0x1000, operation, value],
-            tid: 1,
-            pid: 1,
-            kind,
-            syscall: 202,
-        }
-    }
-
-    fn locked() -> SuspectThread {
-        thread(WaitKind::BLOCKED, FUTEX_WAIT | PRIVATE, 2)
-    }
 
     #[test]
     fn suspects_a_wait_that_lasts_and_only_once_in_a_while() {
@@ -153,21 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_lock_from_a_condition() {
-        let blocked = |operation, value| thread(WaitKind::BLOCKED, operation, value);
-        for (suspect, expected) in [
-            (locked(), true),
-            (blocked(FUTEX_WAIT_BITSET | PRIVATE, 2), true),
-            (blocked(FUTEX_WAIT | PRIVATE, 0x8000_1234), true),
-            (blocked(FUTEX_LOCK_PI | PRIVATE, 0), true),
-            // A parked thread of Rust, and waiters of a condition or a semaphore.
-            (blocked(FUTEX_WAIT_BITSET | PRIVATE, 0xffff_ffff), false),
-            (blocked(FUTEX_WAIT_BITSET | PRIVATE, 0), false),
-            (blocked(FUTEX_WAIT | PRIVATE, 14), false),
-            (thread(WaitKind::UNINTERRUPTIBLE, 0, 0), true),
-        ] {
-            assert_eq!(is_suspicious(&suspect), expected, "{suspect:?}");
-        }
+    fn suspects_uninterruptible_waits_but_no_conditions() {
+        let waits = |kind, arguments| SuspectThread {
+            kind,
+            arguments,
+            ..locked()
+        };
+        assert!(is_suspicious(&waits(WaitKind::UNINTERRUPTIBLE, [0; 3])));
+        assert!(!is_suspicious(&waits(WaitKind::BLOCKED, [0x1000, 128, 0])));
     }
 
     #[test]

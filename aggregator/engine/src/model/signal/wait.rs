@@ -13,6 +13,24 @@ pub struct WaitProfile {
     /// Nobody asked for it: a thread had waited for seconds, uninterruptibly or for what looks like a
     /// contended mutex.
     pub looked_stuck: bool,
+    /// Mutexes that were waited for, those with most waiters first.
+    pub locks: Vec<ContendedLock>,
+}
+
+/// A mutex that somebody held while others waited for it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ContendedLock {
+    /// Whose threads wait; absent when that is not known.
+    pub process: Option<Process>,
+    /// Of the mutex, in that process.
+    pub address: u64,
+    /// Most threads that waited for it at once.
+    pub waiters: u32,
+    /// A thread that waited for it went on, and waits for it again.
+    pub passed: bool,
+    /// Most threads of the same process that waited in futex(2) at once for what looks like no mutex. One of
+    /// them may be a worker without work that holds it.
+    pub other_waiters: u32,
 }
 
 /// What a thread is doing.
