@@ -221,10 +221,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) type Programs = Arc<Mutex<Ebpf>>;
 
 use attach::Link;
-use failures::{Failures, is_refusal};
+use failures::Failures;
 use object_version::Mismatch;
 
 pub(crate) use attach::AttachError;
+pub(crate) use failures::is_refusal;
 pub(crate) use set::ProbeSet;
 pub(crate) use switch::Switch;
 pub(crate) use thread_walk::ThreadWalks;

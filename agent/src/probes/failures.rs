@@ -38,7 +38,7 @@ impl fmt::Display for Failures {
 }
 
 /// Returns whether an error came of the kernel's not permitting something.
-pub(super) fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes
         .filter_map(|error| error.downcast_ref::<io::Error>())

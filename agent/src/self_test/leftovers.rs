@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeSet, error::Error, fs, io, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use aya::{maps::loaded_maps, programs::loaded_programs};
 use tokio::time::{Instant, sleep};
 
-use super::scratch;
+use super::{check::NotPossible, scratch};
+use crate::probes::is_refusal;
 
 /// Where the kernel tells what a descriptor of this process is.
 const FDINFO: &str = "/proc/self/fdinfo";
@@ -66,17 +67,32 @@ impl Leftovers {
         // Without them nothing was loaded, and listing them may not be allowed.
         if !self.programs.is_empty() {
             for program in loaded_programs().filter(|program| !vanished(program)) {
-                let id = program.context("failed to list the loaded programs")?.id();
+                let id = program.map_err(|error| unlisted("programs", error))?.id();
                 left.extend(self.programs.contains(&id).then(|| format!("program {id}")));
             }
         }
         if !self.maps.is_empty() {
             for map in loaded_maps().filter(|map| !vanished(map)) {
-                let id = map.context("failed to list the loaded maps")?.id();
+                let id = map.map_err(|error| unlisted("maps", error))?.id();
                 left.extend(self.maps.contains(&id).then(|| format!("map {id}")));
             }
         }
         Ok(left)
+    }
+}
+
+/// What was loaded is gone with this process, but only who may list what is loaded can see that.
+fn unlisted<E>(what: &str, error: E) -> anyhow::Error
+where
+    E: Error + Send + Sync + 'static,
+{
+    if is_refusal(&error) {
+        NotPossible(format!(
+            "the loaded {what} cannot be listed: needs CAP_SYS_ADMIN"
+        ))
+        .into()
+    } else {
+        anyhow::Error::new(error).context(format!("failed to list the loaded {what}"))
     }
 }
 
@@ -119,5 +135,12 @@ mod tests {
         assert!(vanished(&listed(io::ErrorKind::NotFound)));
         assert!(!vanished(&listed(io::ErrorKind::PermissionDenied)));
         assert!(!vanished(&Ok::<_, Outer>(1)));
+        for (kind, is_possible) in [
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::InvalidInput, true),
+        ] {
+            let error = unlisted("maps", Outer(kind.into()));
+            assert_eq!(!error.is::<NotPossible>(), is_possible, "{error}");
+        }
     }
 }

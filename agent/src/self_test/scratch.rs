@@ -123,7 +123,7 @@ impl Scratch {
             let dir = dir.display();
             match error.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    NotPossible(format!("cgroup {dir} cannot be made: {error}")).into()
+                    NotPossible(format!("cgroup {dir} cannot be made (the self-test needs more than an agent): {error}")).into()
                 }
                 _ => anyhow::Error::new(error).context(format!("failed to make cgroup {dir}")),
             }
