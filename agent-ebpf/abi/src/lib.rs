@@ -60,8 +60,9 @@ pub use signal::{SignalOrigin, SignalSource};
 pub use socket_drop::SocketDropKey;
 pub use syscall::{
     Argument, COMPAT_CALL, Errnos, ExecFailed, FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS,
-    LastWords, MAX_ARGUMENT, MAX_CALLS, MAX_ERRNO, MAX_LAST_WORDS, PidsLevel, REFUSED_FORKS,
-    RefusedForks, RefusedForksKey, SyscallPolicy, UNKNOWN_CALL,
+    LastWords, MAX_ARGUMENT, MAX_CALLS, MAX_CALLS_OF_INTEREST, MAX_ERRNO, MAX_FORK_CALLS,
+    MAX_LAST_WORDS, PidsLevel, REFUSED_FORKS, RefusedForks, RefusedForksKey, SyscallPolicy,
+    UNKNOWN_CALL,
 };
 pub use tcp::{FlowCounts, FlowKey, ListenerKey, OtherFlowsKey, SocketOwner};
 pub use wait::{

@@ -33,6 +33,13 @@ pub const MAX_LAST_WORDS: usize = 64;
 /// Bytes of a path or address in a failed call.
 pub const MAX_ARGUMENT: usize = 128;
 
+/// Calls of interest at most. Each has a place of its own on each CPU where its failures are put together, some 200 bytes:
+/// where there is a program for each call, one may interrupt another.
+pub const MAX_CALLS_OF_INTEREST: usize = 128;
+
+/// Calls that make a task, which have the first of these places.
+pub const MAX_FORK_CALLS: usize = 4;
+
 /// Cgroups whose refused forks are counted at once; few are at their limit of tasks at a time.
 pub const REFUSED_FORKS: u32 = 256;
 
@@ -98,6 +105,8 @@ pub struct SyscallPolicy {
     pub remembered: Errnos,
     /// By call, what it is about.
     pub arguments: [Argument; MAX_CALLS],
+    /// By call of interest, its place below [`MAX_CALLS_OF_INTEREST`].
+    pub places: [u8; MAX_CALLS],
 }
 
 impl SyscallPolicy {
@@ -106,10 +115,11 @@ impl SyscallPolicy {
         ignored: [Errnos::NONE; MAX_CALLS],
         remembered: Errnos::NONE,
         arguments: [Argument::UNINTERESTING; MAX_CALLS],
+        places: [0; MAX_CALLS],
     };
 }
 
-const _: () = assert!(size_of::<SyscallPolicy>() == 24 * (MAX_CALLS + 1) + MAX_CALLS);
+const _: () = assert!(size_of::<SyscallPolicy>() == 24 * (MAX_CALLS + 1) + 2 * MAX_CALLS);
 
 /// What failures are counted by.
 #[repr(C)]

@@ -51,13 +51,14 @@ impl OpenFile {
     }
 
     /// Writes the names on the way from where its file system is mounted up to the root, each ended by NUL, to `to`.
-    /// Returns whether that is the whole way: names may be too many or too long, or the kernel may not tell.
+    /// Returns whether that is the whole way: names may be too many or too long, or the kernel may not tell. The walk is
+    /// made at `place`.
     ///
     /// # Safety
     ///
-    /// `to` is valid for writes.
+    /// `to` is valid for writes, and `place` this program's.
     #[inline(always)]
-    pub(crate) unsafe fn read_mount_point(self, to: *mut [u8; MAX_ARGUMENT]) -> bool {
+    pub(crate) unsafe fn read_mount_point(self, place: u32, to: *mut [u8; MAX_ARGUMENT]) -> bool {
         let mount: Address = read(self.0, &LAYOUT.file.mount);
         let Some(public) = layout(&LAYOUT.file.mount_public).get() else {
             return false;
@@ -71,11 +72,11 @@ impl OpenFile {
         if (-MAX_ERRNO..=0).contains(&namespace) {
             return false;
         }
-        let Some(walk) = MOUNT_WALK.get_ptr_mut(0) else {
+        let Some(walk) = MOUNT_WALK.get_ptr_mut(place) else {
             return false;
         };
         let root = root_of(mount, public);
-        // SAFETY: the walk is this CPU's, and the program is not preempted.
+        // SAFETY: the walk is this CPU's and this program's, which does not interrupt itself.
         unsafe {
             walk.write_volatile(MountWalk {
                 mount,

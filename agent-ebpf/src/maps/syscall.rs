@@ -5,8 +5,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap},
 };
 use inquest_agent_abi::{
-    FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS as MAX_CGROUPS, LastWords, REFUSED_FORKS,
-    RefusedForks, RefusedForksKey, SyscallPolicy,
+    FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS as MAX_CGROUPS, LastWords,
+    MAX_CALLS_OF_INTEREST, MAX_FORK_CALLS, REFUSED_FORKS, RefusedForks, RefusedForksKey,
+    SyscallPolicy,
 };
 
 use crate::kernel_read::MountWalk;
@@ -31,14 +32,17 @@ pub(crate) static LAST_WORDS: LruHashMap<u64, LastWords> =
 #[map]
 pub(crate) static NO_WORDS: Array<LastWords> = Array::with_max_entries(1, 0);
 
-/// Where a call is put together.
+/// Where a call is put together, each in its place.
 #[map]
-pub(crate) static CALL_SCRATCH: PerCpuArray<FailedCall> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static CALL_SCRATCH: PerCpuArray<FailedCall> =
+    PerCpuArray::with_max_entries(MAX_CALLS_OF_INTEREST as u32, 0);
 
-/// See [`MountWalk`].
+/// See [`MountWalk`]; each call's in its place.
 #[map]
-pub(crate) static MOUNT_WALK: PerCpuArray<MountWalk> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static MOUNT_WALK: PerCpuArray<MountWalk> =
+    PerCpuArray::with_max_entries(MAX_CALLS_OF_INTEREST as u32, 0);
 
-/// Where refused forks are put together.
+/// Where refused forks are put together, each call's in its place.
 #[map]
-pub(crate) static FORKS_SCRATCH: PerCpuArray<RefusedForks> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static FORKS_SCRATCH: PerCpuArray<RefusedForks> =
+    PerCpuArray::with_max_entries(MAX_FORK_CALLS as u32, 0);

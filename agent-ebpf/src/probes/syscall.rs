@@ -1,5 +1,5 @@
-//! Hook `raw_syscalls:sys_exit`: system calls that failed. Kernel 5.10 and later. One comparison for a call that
-//! succeeded; for others some 10 loads and an update of a per-CPU count, and for those of interest their argument.
+//! Hook `raw_syscalls:sys_exit`, or the returns of the functions that make the calls of interest: system calls that
+//! failed. Kernel 5.10 and later. One comparison for a call that succeeded; for others some 10 loads and an update of a per-CPU count, and for those of interest their argument.
 //! Emits `ExecFailed`, bulk; everything else is counted or kept in maps.
 
 mod exec;
@@ -8,15 +8,16 @@ mod last_words;
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fexit, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, FExitContext, RawTracePointContext, TracePointContext},
 };
 use inquest_agent_abi::{Argument, COMPAT_CALL, Counted, FailureKey, Meter, UNKNOWN_CALL};
 
 use crate::{
     count::{generation, uncounted},
     kernel_read::{
-        Address, Fields, TracepointFields, Typed, current_identity, is_compat_call, layout,
+        Address, Fields, SyscallPtr, TaskPtr, TracepointFields, Typed, current_identity,
+        is_compat_call, layout,
     },
     maps::{FAILURES, LAYOUT, SYSCALL_POLICY},
     meter::metered,
@@ -34,21 +35,54 @@ struct Failure {
     call: u32,
     errno: u32,
     argument: Argument,
+    /// Where this call's failures are put together.
+    place: u32,
 }
 
 const METER: Meter = Meter::SYS_EXIT;
 
-#[btf_tracepoint(function = "sys_exit")]
-pub(crate) fn syscall_tp_btf(ctx: BtfTracePointContext) -> i32 {
+/// For a hook that does not tell the registers, or a call whose registers are of no interest.
+const NOWHERE: Address = 0;
+
+/// Loaded once for each function that makes a call of interest: it runs when that returns.
+#[fexit]
+pub(crate) fn syscall_fexit(ctx: FExitContext) -> i32 {
+    // SAFETY: such a function is given the caller's `struct pt_regs`, alone.
+    metered(METER, || unsafe { returned(ctx.arg(0), ctx.arg(1)) });
+    0
+}
+
+/// For the function behind all calls that make a task: those without arguments have none that the kernel would type.
+#[fexit]
+pub(crate) fn fork_fexit(ctx: FExitContext) -> i32 {
     metered(METER, || {
-        let result: i64 = ctx.arg(1);
-        if result < 0 {
-            // SAFETY: the first argument of `sys_exit` is the caller's `struct pt_regs`.
-            let registers = unsafe { Typed::new(ctx.arg::<*const u8>(0)) };
-            failed(registers, registers.field(&LAYOUT.syscall.number), result);
+        let result: i32 = ctx.arg(1);
+        if result < 0
+            && let Some(call) = SyscallPtr::of(TaskPtr::current())
+        {
+            failed(NOWHERE, call.number().into(), result.into());
         }
     });
     0
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn syscall_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the first argument of `sys_exit` is the caller's `struct pt_regs`.
+    metered(METER, || unsafe { returned(ctx.arg(0), ctx.arg(1)) });
+    0
+}
+
+/// # Safety
+///
+/// The verifier knows `registers` as a pointer to a `struct pt_regs`.
+#[inline(always)]
+unsafe fn returned(registers: *const u8, result: i64) {
+    if result < 0 {
+        // SAFETY: as promised by the caller.
+        let registers = unsafe { Typed::new(registers) };
+        failed(registers, registers.field(&LAYOUT.syscall.number), result);
+    }
 }
 
 #[raw_tracepoint(tracepoint = "sys_exit")]
@@ -66,7 +100,6 @@ pub(crate) fn syscall_raw_tp(ctx: RawTracePointContext) -> i32 {
 /// This hook does not tell the arguments of the call.
 #[tracepoint(category = "raw_syscalls", name = "sys_exit")]
 pub(crate) fn syscall_tracepoint(ctx: TracePointContext) -> u32 {
-    const NOWHERE: Address = 0;
     metered(METER, || {
         let fields = TracepointFields::of(&ctx);
         let result: i64 = fields.get(&LAYOUT.tracepoint.sys_exit_ret);
@@ -95,6 +128,7 @@ fn failed(registers: impl Fields, number: i64, result: i64) {
         call,
         errno,
         argument: argument_of(call),
+        place: place_of(call),
     };
     count(failure);
     if failure.argument != Argument::UNINTERESTING {
@@ -123,6 +157,12 @@ fn is_ignored(call: u32, errno: u32) -> bool {
 fn argument_of(call: u32) -> Argument {
     let argument = SYSCALL_POLICY.arguments.get(call as usize);
     argument.map_or(Argument::UNINTERESTING, layout)
+}
+
+#[inline(always)]
+fn place_of(call: u32) -> u32 {
+    let place = SYSCALL_POLICY.places.get(call as usize);
+    place.map_or(0, |place| layout(place).into())
 }
 
 /// `Errnos::contains` of what the agent overrides.

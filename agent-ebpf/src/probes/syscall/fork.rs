@@ -23,7 +23,10 @@ pub(super) fn count(failure: Failure) {
         generation: generation(Counted::RefusedForks),
         reserved: 0,
     };
-    let Some(forks) = FORKS_REFUSED.get_ptr_mut(key).or_else(|| begin(&key)) else {
+    let Some(forks) = FORKS_REFUSED
+        .get_ptr_mut(key)
+        .or_else(|| begin(&key, failure.place))
+    else {
         uncounted(Counted::RefusedForks);
         return;
     };
@@ -33,10 +36,10 @@ pub(super) fn count(failure: Failure) {
 
 /// Makes an entry that tells who was refused, and which limits there are; `None` when there is no room.
 #[inline(always)]
-fn begin(key: &RefusedForksKey) -> Option<*mut RefusedForks> {
-    let forks = FORKS_SCRATCH.get_ptr_mut(0)?;
+fn begin(key: &RefusedForksKey, place: u32) -> Option<*mut RefusedForks> {
+    let forks = FORKS_SCRATCH.get_ptr_mut(place)?;
     let task = TaskPtr::current();
-    // SAFETY: the scratch is this CPU's, and the program is not preempted.
+    // SAFETY: the scratch is this CPU's and this program's, which does not interrupt itself.
     unsafe {
         (*forks).count = 0;
         (*forks).ktime_ns = bpf_ktime_get_ns();

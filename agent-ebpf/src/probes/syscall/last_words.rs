@@ -22,10 +22,10 @@ const PRELOAD: [u64; 2] = [
 
 #[inline(always)]
 pub(super) fn remember(failure: Failure, registers: impl Fields) {
-    let Some(call) = CALL_SCRATCH.get_ptr_mut(0) else {
+    let Some(call) = CALL_SCRATCH.get_ptr_mut(failure.place) else {
         return;
     };
-    // SAFETY: the scratch is this CPU's, and the program is not preempted.
+    // SAFETY: the scratch is this CPU's and this program's, which does not interrupt itself.
     unsafe {
         describe(failure, registers, call);
         if is_preload(&raw const (*call).argument) {
@@ -75,7 +75,7 @@ unsafe fn describe(failure: Failure, registers: impl Fields, call: *mut FailedCa
                 let number: u64 = registers.field(&LAYOUT.syscall.first);
                 let file = OpenFile::of_current(number as u32);
                 (*call).device = file.device();
-                (*call).argument_whole = u8::from(file.read_mount_point(argument));
+                (*call).argument_whole = u8::from(file.read_mount_point(failure.place, argument));
             }
             _ => {}
         }
