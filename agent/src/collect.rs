@@ -170,6 +170,7 @@ impl Collector {
         let daemons = Daemons::find(&mut ebpf, cgroups.memberships())?;
         let sources = sources::open(&mut ebpf, kernel, parts);
         let is_watching = probes.is_any_attached();
+        let returns = probes.return_programs();
         let governor = Governor::unlimited(&mut ebpf, probes)?;
         let rest = Rest {
             bulk: Ring::open(&mut ebpf, Lane::Bulk)?,
@@ -186,7 +187,7 @@ impl Collector {
             probe_log: ProbeLog::open(&mut ebpf),
             sources: sources.scheduled,
             statuses: sources.statuses,
-            missed_runs: MissedRuns::of(Arc::clone(&programs)),
+            missed_runs: MissedRuns::of(Arc::clone(&programs), returns),
             cgroup_created: false,
             is_watching,
         };

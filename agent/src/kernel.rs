@@ -20,6 +20,11 @@ pub use reset_reasons::ResetReasons;
 /// Where the kernel publishes its own type information.
 const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// What kernels keep the code by that runs programs at the returns of a function, since they wait for the tasks in it before
+/// they free it (5.12, and stable releases of 5.10).
+const RETURN_IMAGE: &str = "bpf_tramp_image";
+const UNSAFE_RETURNS: &str = "this kernel may free the code at the return of a function while a task sleeps in the function (before 5.12)";
+
 /// The layout of the running kernel and what could not be found.
 #[derive(Debug)]
 pub struct Kernel {
@@ -33,6 +38,8 @@ pub struct Kernel {
     pub missing: Vec<MissingField>,
     /// Why there is no type information at all.
     pub without_btf: Option<String>,
+    /// Why programs at the returns of functions would do harm.
+    pub without_safe_returns: Option<String>,
     /// Why plain tracepoints cannot be used.
     pub without_tracefs: Option<String>,
 }
@@ -94,6 +101,8 @@ impl Kernel {
             reset_reasons: ResetReasons::from_btf(btf),
             missing,
             without_btf: None,
+            without_safe_returns: (!btf.has_struct(RETURN_IMAGE))
+                .then(|| UNSAFE_RETURNS.to_owned()),
             without_tracefs: None,
         }
     }
@@ -108,6 +117,7 @@ impl Kernel {
                 "{} (needs CONFIG_DEBUG_INFO_BTF)",
                 crate::telemetry::ErrorChain(error)
             )),
+            without_safe_returns: None,
             without_tracefs: None,
         }
     }
@@ -153,6 +163,7 @@ mod tests {
                 reason: "no such field".to_owned(),
             }],
             without_btf: None,
+            without_safe_returns: None,
             without_tracefs: None,
         };
         assert_eq!(kernel.obstacle(Family::Oom), None);

@@ -13,6 +13,7 @@ mod neighbor;
 mod object_version;
 mod oom;
 mod removal;
+mod returns;
 mod sched;
 mod set;
 mod signal;
@@ -154,9 +155,11 @@ impl Family {
     }
 }
 
-/// A way to attach a program to a tracepoint.
+/// A way to attach a program to a tracepoint, or to functions of the kernel instead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hook {
+    /// At the returns of a few functions, so that whatever else passes the tracepoint costs nothing.
+    Fexit,
     /// Typed by the kernel; needs its type information, but neither tracefs nor perf events.
     TpBtf,
     /// Not typed; needs neither, too.
@@ -167,11 +170,14 @@ pub enum Hook {
 
 impl Hook {
     /// All of them, best first.
-    pub const LADDER: [Self; 3] = [Self::TpBtf, Self::RawTp, Self::Tracepoint];
+    pub const LADDER: [Self; 4] = [Self::Fexit, Self::TpBtf, Self::RawTp, Self::Tracepoint];
+    /// Those that attach to a tracepoint.
+    const OF_TRACEPOINTS: [Self; 3] = [Self::TpBtf, Self::RawTp, Self::Tracepoint];
 
     /// Returns its name, as `ProbeStatus` has it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Fexit => "fexit",
             Self::TpBtf => "tp_btf",
             Self::RawTp => "raw_tp",
             Self::Tracepoint => "tracepoint",
@@ -187,7 +193,8 @@ pub(crate) struct Probe {
     pub(crate) name: &'static str,
     /// Directory of the tracepoint in tracefs.
     category: &'static str,
-    /// Names of its programs, in the order of [`Hook::LADDER`]; [`Probe::NO_PROGRAM`] where that hook tells too little.
+    /// Names of its programs, in the order of [`Hook::OF_TRACEPOINTS`]; [`Probe::NO_PROGRAM`] where that hook tells too
+    /// little.
     programs: [&'static str; 3],
     /// The plain tracepoint tells enough for a kernel without type information.
     stands_alone: bool,
@@ -198,7 +205,7 @@ pub(crate) struct Probe {
     /// Where its programs count their runs.
     pub(crate) meter: Meter,
     /// What each run costs besides the program itself, in ns: the way there and back.
-    pub(crate) attached_ns: u32,
+    attached_ns: u32,
 }
 
 impl Probe {
@@ -206,6 +213,35 @@ impl Probe {
     const TRACEPOINT_NS: u32 = 20;
     /// In place of the name of a program that there is none of.
     const NO_PROGRAM: &str = "";
+
+    /// Returns what it can be attached to instead of its tracepoint.
+    fn returns(&self) -> Option<&'static Returns> {
+        match self.family {
+            Family::Syscall => Some(&syscall::RETURNS),
+            _ => None,
+        }
+    }
+
+    /// Returns which of `hooks` to try: where none of them is for such a probe, those of tracepoints.
+    fn hooks(&self, hooks: &[Hook]) -> Vec<Hook> {
+        let is_known = |hook: &Hook| *hook != Hook::Fexit || self.returns().is_some();
+        let known: Vec<_> = hooks.iter().copied().filter(is_known).collect();
+        if known.is_empty() {
+            Hook::OF_TRACEPOINTS.to_vec()
+        } else {
+            known
+        }
+    }
+}
+
+/// Functions of the kernel that a probe can be attached to instead of its tracepoint.
+struct Returns {
+    /// Them, each with its program.
+    functions: fn() -> Vec<Return>,
+    /// What is seen by the tracepoint alone, in words for people.
+    unseen: &'static str,
+    /// As [`Probe::attached_ns`].
+    attached_ns: u32,
 }
 
 /// Returns the names of all probes, in the order of [`Family::ALL`], then that of the walks over all threads and those of
@@ -220,12 +256,14 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The loaded programs, shared by those that put probes on and take them off while the agent runs.
 pub(crate) type Programs = Arc<Mutex<Ebpf>>;
 
-use attach::Link;
+use attach::{Link, Ready};
 use failures::Failures;
 use object_version::Mismatch;
+use returns::Return;
 
 pub(crate) use attach::AttachError;
 pub(crate) use failures::is_refusal;
+pub(crate) use returns::ReturnPrograms;
 pub(crate) use set::ProbeSet;
 pub(crate) use switch::Switch;
 pub(crate) use thread_walk::ThreadWalks;
@@ -431,9 +469,34 @@ impl LoadError {
 /// A hook that the kernel granted to a probe.
 struct Granted {
     family: Family,
-    hook: Hook,
+    ready: Ready,
     /// `None` for a probe that is attached on demand.
     link: Option<Link>,
+}
+
+impl Granted {
+    fn attached_ns(&self) -> u32 {
+        let probe = self.family.probe();
+        match (&self.ready, probe.returns()) {
+            (Ready::Fexit(_), Some(returns)) => returns.attached_ns,
+            _ => probe.attached_ns,
+        }
+    }
+
+    fn return_programs(&self) -> Option<ReturnPrograms> {
+        match &self.ready {
+            Ready::Fexit(programs) => Some(programs.clone()),
+            _ => None,
+        }
+    }
+
+    /// What its hook does not see, for people; empty when it sees all.
+    fn unseen(&self) -> String {
+        match (&self.ready, self.family.probe().returns()) {
+            (Ready::Fexit(programs), Some(returns)) => format!("{programs}; {}", returns.unseen),
+            _ => String::new(),
+        }
+    }
 }
 
 /// Attaches `probe` by the first hook that holds, unless it is to stay off; only loads it when it is attached on
@@ -446,32 +509,33 @@ fn status(probe: &Probe, grounds: &Grounds<'_>, ebpf: &mut Ebpf) -> (ProbeStatus
     }
     let mut failures = Failures::default();
     let mut granted = None;
-    for hook in &config.hooks {
-        let loaded = attach::load(probe, *hook, grounds.kernel, ebpf, grounds.btf);
-        let held_on = loaded.and_then(|()| {
-            if probe.family.is_on_demand() {
-                Ok(None)
+    for hook in probe.hooks(&config.hooks) {
+        let loaded = attach::load(probe, hook, grounds.kernel, ebpf, grounds.btf);
+        let held_on = loaded.and_then(|ready| {
+            let link = if probe.family.is_on_demand() {
+                None
             } else {
-                attach::attach(probe, *hook, ebpf).map(Some)
-            }
+                Some(attach::attach(probe, &ready, ebpf)?)
+            };
+            Ok((ready, link))
         });
         match held_on {
-            Ok(link) => {
+            Ok((ready, link)) => {
                 let attached = link.is_some();
                 status.set_state(if attached {
                     State::Attached
                 } else {
                     State::OnDemand
                 });
-                hook.name().clone_into(&mut status.hook);
+                ready.hook().name().clone_into(&mut status.hook);
                 granted = Some(Granted {
                     family: probe.family,
-                    hook: *hook,
+                    ready,
                     link,
                 });
                 break;
             }
-            Err(error) => failures.add(*hook, &error),
+            Err(error) => failures.add(hook, &error),
         }
     }
     let more = match granted {
@@ -479,7 +543,8 @@ fn status(probe: &Probe, grounds: &Grounds<'_>, ebpf: &mut Ebpf) -> (ProbeStatus
         None if failures.was_refused => grounds.privileges.why_no_programs(),
         None => String::new(),
     };
-    status.detail = join_details([&failures.to_string(), &more]);
+    let unseen = granted.as_ref().map_or_else(String::new, Granted::unseen);
+    status.detail = join_details([&failures.to_string(), &unseen, &more]);
     (status, granted)
 }
 
@@ -530,7 +595,7 @@ mod tests {
             let probe = family.probe();
             assert_eq!(probe.family, family);
             assert!(!probe.without.is_empty());
-            for (program, hook) in probe.programs.into_iter().zip(Hook::LADDER) {
+            for (program, hook) in probe.programs.into_iter().zip(Hook::OF_TRACEPOINTS) {
                 let is_left_out = hook == Hook::Tracepoint && program == Probe::NO_PROGRAM;
                 assert!(is_left_out || program.ends_with(hook.name()), "{program}");
             }

@@ -2,6 +2,7 @@
 //! the programs count.
 
 mod errnos;
+mod functions;
 mod ignore;
 mod interest;
 mod names;
@@ -10,7 +11,9 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use inquest_agent_abi::{COMPAT_CALL, SyscallPolicy, UNKNOWN_CALL};
 
+pub(crate) use functions::function_of;
 pub use ignore::{IgnoreList, IgnoreRuleError};
+pub(crate) use interest::of_interest;
 
 /// Names by number, and the other way round.
 struct Index {

@@ -12,7 +12,7 @@ use crate::proof::Proof;
 
 /// The hooks that one and the same tracepoint may be had by, best first; those after the one that the agent
 /// chose are each tried alone.
-const LADDER: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
+const LADDER: [&str; 4] = ["fexit", "tp_btf", "raw_tp", "tracepoint"];
 
 /// What `inquest-agent self-test -o json` prints.
 #[derive(Debug, Deserialize)]

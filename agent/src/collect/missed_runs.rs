@@ -14,7 +14,10 @@ use std::{
 use inquest_proto::v1::loss::Stage;
 use tokio::time::Instant;
 
-use crate::{loss::Losses, probes::Programs};
+use crate::{
+    loss::Losses,
+    probes::{Programs, ReturnPrograms},
+};
 
 /// Time between two readings: a small file for each program.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -26,15 +29,17 @@ const REASON: &str = "probe_busy";
 /// The loaded programs, and how far their missed runs have been told.
 pub(crate) struct MissedRuns {
     programs: Programs,
+    returns: Option<ReturnPrograms>,
     told: BTreeMap<String, u64>,
     last: Instant,
 }
 
 impl MissedRuns {
-    /// Watches `programs` from now on.
-    pub(crate) fn of(programs: Programs) -> Self {
+    /// Watches `programs`, and those at the `returns` of functions, from now on.
+    pub(crate) fn of(programs: Programs, returns: Option<ReturnPrograms>) -> Self {
         Self {
             programs,
+            returns,
             told: BTreeMap::new(),
             last: Instant::now(),
         }
@@ -52,13 +57,13 @@ impl MissedRuns {
     /// Adds the runs missed since the last time to `losses`.
     pub(crate) fn tell(&mut self, losses: &mut Losses) {
         let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, program) in programs.programs() {
-            // One that is not loaded misses nothing.
-            let Some(missed) = program
-                .fd()
-                .ok()
-                .and_then(|fd| missed_runs(fd.as_fd().as_raw_fd()))
-            else {
+        // One that is not loaded misses nothing.
+        let loaded = programs
+            .programs()
+            .filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())));
+        let returns = self.returns.iter().flat_map(ReturnPrograms::iter);
+        for (name, fd) in loaded.chain(returns) {
+            let Some(missed) = missed_runs(fd.as_raw_fd()) else {
                 continue;
             };
             let told = self.told.entry(name.to_owned()).or_default();

@@ -206,7 +206,7 @@ impl Sources {
 }
 
 /// Joins what there is to say, leaving out what is empty.
-pub(crate) fn join_details(details: [&str; 2]) -> String {
+pub(crate) fn join_details<const N: usize>(details: [&str; N]) -> String {
     let said = details.into_iter().filter(|detail| !detail.is_empty());
     said.collect::<Vec<_>>().join("; ")
 }

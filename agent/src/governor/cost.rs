@@ -36,17 +36,18 @@ impl CostMeter {
         })
     }
 
-    /// Returns what `probes` and the process cost since the last time, `length` ago.
+    /// Returns what `probes`, each with what a run costs besides the program itself, and the process cost since the last
+    /// time, `length` ago.
     pub(crate) fn window(
         &mut self,
         length: Duration,
-        probes: impl Iterator<Item = &'static Probe>,
+        probes: impl Iterator<Item = (&'static Probe, u32)>,
     ) -> Result<Window, MapError> {
         let now = self.sum()?;
         let user = process_time();
         let seconds = length.as_secs_f64();
-        let cost = |probe: &'static Probe| {
-            let ns = spent_ns(&now, &self.seen, probe.meter, probe.attached_ns);
+        let cost = |(probe, attached_ns): (&'static Probe, u32)| {
+            let ns = spent_ns(&now, &self.seen, probe.meter, attached_ns);
             (probe.name, ns / seconds / NS_PER_MILLI)
         };
         let window = Window {

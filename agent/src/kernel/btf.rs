@@ -142,6 +142,11 @@ impl KernelBtf {
             .collect()
     }
 
+    /// Returns whether there is a struct of the name.
+    pub(crate) fn has_struct(&self, name: &str) -> bool {
+        self.structs(name).is_ok()
+    }
+
     /// Returns whether an enum has a constant of the name.
     pub(crate) fn has_constant(&self, name: &str) -> bool {
         self.constants.contains_key(name)

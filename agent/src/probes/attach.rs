@@ -1,4 +1,6 @@
-//! Loads, attaches and detaches one program by one hook; must not decide which hook comes next.
+//! Loads, attaches and detaches a probe's program by one hook; must not decide which hook comes next.
+
+use std::io;
 
 use aya::{
     Btf, Ebpf,
@@ -9,7 +11,10 @@ use aya::{
     },
 };
 
-use super::{Hook, Probe};
+use super::{
+    Hook, Probe,
+    returns::{self, ReturnLinks, ReturnPrograms},
+};
 use crate::{kernel::Kernel, telemetry::ErrorChain};
 
 /// A program could not be attached by a hook.
@@ -27,13 +32,30 @@ pub(crate) enum AttachError {
     /// The kernel refused to attach the program.
     #[error("failed to attach program `{0}`")]
     Attach(&'static str, #[source] ProgramError),
+    /// The kernel refused to run a program at the return of a function.
+    #[error("failed to attach a program to the return of `{0}`")]
+    Function(String, #[source] io::Error),
     /// The kernel did not let go of the program.
     #[error("failed to detach program `{0}`")]
     Detach(&'static str, #[source] ProgramError),
 }
 
+/// A probe's program, loaded for one hook.
+pub(super) enum Ready {
+    /// For [`Hook::Fexit`]: one for each function.
+    Fexit(ReturnPrograms),
+    /// For [`Hook::TpBtf`].
+    TpBtf,
+    /// For [`Hook::RawTp`].
+    RawTp,
+    /// For [`Hook::Tracepoint`].
+    Tracepoint,
+}
+
 /// An attached program.
 pub(super) enum Link {
+    /// By [`Hook::Fexit`].
+    Fexit(ReturnLinks),
     /// By [`Hook::TpBtf`].
     TpBtf(BtfTracePointLinkId),
     /// By [`Hook::RawTp`].
@@ -49,69 +71,101 @@ pub(super) fn load(
     kernel: &Kernel,
     ebpf: &mut Ebpf,
     btf: Option<&Btf>,
-) -> Result<(), AttachError> {
+) -> Result<Ready, AttachError> {
     if let Some(obstacle) = obstacle(probe, hook, kernel) {
         return Err(AttachError::Obstacle(obstacle));
     }
-    let name = probe.program(hook);
-    let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
-    let loaded = match hook {
-        Hook::TpBtf => {
-            let btf = btf.ok_or_else(|| {
-                AttachError::Obstacle("the kernel's type information cannot be read".to_owned())
-            })?;
-            cast::<BtfTracePoint>(program).and_then(|program| program.load(probe.name, btf))
-        }
-        Hook::RawTp => cast::<RawTracePoint>(program).and_then(RawTracePoint::load),
-        Hook::Tracepoint => cast::<TracePoint>(program).and_then(TracePoint::load),
+    let btf = || {
+        btf.ok_or_else(|| {
+            AttachError::Obstacle("the kernel's type information cannot be read".to_owned())
+        })
     };
-    loaded.map_err(|error| AttachError::Load(name, error))
+    let [tp_btf, raw_tp, tracepoint] = probe.programs;
+    match hook {
+        Hook::Fexit => {
+            let functions = probe.returns().map(|returns| (returns.functions)());
+            let programs = returns::load(functions.unwrap_or_default(), ebpf, btf()?)?;
+            Ok(Ready::Fexit(programs))
+        }
+        Hook::TpBtf => {
+            let btf = btf()?;
+            let load = |program: &mut BtfTracePoint| program.load(probe.name, btf);
+            on_program(ebpf, tp_btf, load, AttachError::Load).map(|()| Ready::TpBtf)
+        }
+        Hook::RawTp => {
+            on_program(ebpf, raw_tp, RawTracePoint::load, AttachError::Load).map(|()| Ready::RawTp)
+        }
+        Hook::Tracepoint => on_program(ebpf, tracepoint, TracePoint::load, AttachError::Load)
+            .map(|()| Ready::Tracepoint),
+    }
 }
 
-/// Attaches `probe`'s program for `hook`, which is loaded. It stays attached until it is detached or `ebpf` is
-/// dropped.
-pub(super) fn attach(probe: &Probe, hook: Hook, ebpf: &mut Ebpf) -> Result<Link, AttachError> {
-    let name = probe.program(hook);
-    let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
-    let attached = match hook {
-        Hook::TpBtf => cast::<BtfTracePoint>(program)
-            .and_then(BtfTracePoint::attach)
-            .map(Link::TpBtf),
-        Hook::RawTp => cast::<RawTracePoint>(program)
-            .and_then(|program| program.attach(probe.name))
-            .map(Link::RawTp),
-        Hook::Tracepoint => cast::<TracePoint>(program)
-            .and_then(|program| program.attach(probe.category, probe.name))
-            .map(Link::Tracepoint),
-    };
-    attached.map_err(|error| AttachError::Attach(name, error))
+/// Attaches `probe`'s program, which is `ready`. It stays attached until it is detached or `ebpf` is dropped.
+pub(super) fn attach(probe: &Probe, ready: &Ready, ebpf: &mut Ebpf) -> Result<Link, AttachError> {
+    let [tp_btf, raw_tp, tracepoint] = probe.programs;
+    match ready {
+        Ready::Fexit(programs) => programs.attach().map(Link::Fexit),
+        Ready::TpBtf => {
+            on_program(ebpf, tp_btf, BtfTracePoint::attach, AttachError::Attach).map(Link::TpBtf)
+        }
+        Ready::RawTp => {
+            let attach = |program: &mut RawTracePoint| program.attach(probe.name);
+            on_program(ebpf, raw_tp, attach, AttachError::Attach).map(Link::RawTp)
+        }
+        Ready::Tracepoint => {
+            let attach = |program: &mut TracePoint| program.attach(probe.category, probe.name);
+            on_program(ebpf, tracepoint, attach, AttachError::Attach).map(Link::Tracepoint)
+        }
+    }
 }
 
 /// Detaches `probe`'s program, which stays loaded.
 pub(super) fn detach(probe: &Probe, link: Link, ebpf: &mut Ebpf) -> Result<(), AttachError> {
-    let hook = link.hook();
-    let name = probe.program(hook);
-    let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
-    let detached = match link {
+    let [tp_btf, raw_tp, tracepoint] = probe.programs;
+    match link {
+        Link::Fexit(links) => {
+            drop(links);
+            Ok(())
+        }
         Link::TpBtf(link) => {
-            cast::<BtfTracePoint>(program).and_then(|program| program.detach(link))
+            let detach = |program: &mut BtfTracePoint| program.detach(link);
+            on_program(ebpf, tp_btf, detach, AttachError::Detach)
         }
         Link::RawTp(link) => {
-            cast::<RawTracePoint>(program).and_then(|program| program.detach(link))
+            let detach = |program: &mut RawTracePoint| program.detach(link);
+            on_program(ebpf, raw_tp, detach, AttachError::Detach)
         }
         Link::Tracepoint(link) => {
-            cast::<TracePoint>(program).and_then(|program| program.detach(link))
+            let detach = |program: &mut TracePoint| program.detach(link);
+            on_program(ebpf, tracepoint, detach, AttachError::Detach)
         }
-    };
-    detached.map_err(|error| AttachError::Detach(name, error))
+    }
 }
 
-impl Link {
-    fn hook(&self) -> Hook {
+/// Has `act` done to the program called `name`; `error` is what it is when that fails.
+fn on_program<'a, T: 'a, R>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+    act: impl FnOnce(&'a mut T) -> Result<R, ProgramError>,
+    error: fn(&'static str, ProgramError) -> AttachError,
+) -> Result<R, AttachError>
+where
+    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(AttachError::NoProgram(name))?;
+    program
+        .try_into()
+        .and_then(act)
+        .map_err(|source| error(name, source))
+}
+
+impl Ready {
+    pub(super) fn hook(&self) -> Hook {
         match self {
-            Self::TpBtf(_) => Hook::TpBtf,
-            Self::RawTp(_) => Hook::RawTp,
-            Self::Tracepoint(_) => Hook::Tracepoint,
+            Self::Fexit(_) => Hook::Fexit,
+            Self::TpBtf => Hook::TpBtf,
+            Self::RawTp => Hook::RawTp,
+            Self::Tracepoint => Hook::Tracepoint,
         }
     }
 }
@@ -151,10 +205,14 @@ fn obstacle(probe: &Probe, hook: Hook, kernel: &Kernel) -> Option<String> {
     if needs_structs && let Some(obstacle) = kernel.obstacle(probe.family) {
         return Some(obstacle);
     }
+    if hook == Hook::Fexit {
+        return kernel.without_safe_returns.clone();
+    }
     if hook != Hook::Tracepoint {
         return None;
     }
-    if probe.program(hook) == Probe::NO_PROGRAM {
+    let [.., program] = probe.programs;
+    if program == Probe::NO_PROGRAM {
         return Some(format!(
             "a plain tracepoint does not tell enough of {}",
             probe.name
@@ -170,24 +228,6 @@ fn obstacle(probe: &Probe, hook: Hook, kernel: &Kernel) -> Option<String> {
         "tracefs does not tell the fields of {}/{}",
         probe.category, probe.name
     ))
-}
-
-fn cast<'a, T>(program: &'a mut Program) -> Result<&'a mut T, ProgramError>
-where
-    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    program.try_into()
-}
-
-impl Probe {
-    fn program(&self, hook: Hook) -> &'static str {
-        let [tp_btf, raw_tp, tracepoint] = self.programs;
-        match hook {
-            Hook::TpBtf => tp_btf,
-            Hook::RawTp => raw_tp,
-            Hook::Tracepoint => tracepoint,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -218,6 +258,7 @@ mod tests {
             reset_reasons: ResetReasons::default(),
             missing: Vec::new(),
             without_btf: Some("no type information".to_owned()),
+            without_safe_returns: None,
             without_tracefs: None,
         };
         let asked = |family: Family, hook| obstacle(family.probe(), hook, &kernel);

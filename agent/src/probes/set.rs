@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use inquest_proto::v1::{ProbeStatus, probe_status::State};
 
-use super::{Family, Granted, Probe, Programs, attach, switch::Switch};
+use super::{Family, Granted, Probe, Programs, ReturnPrograms, attach, switch::Switch};
 
 /// The probes of an agent, in the order of [`Family::ALL`].
 pub(crate) struct ProbeSet {
@@ -19,6 +19,10 @@ struct Held {
     status: ProbeStatus,
     /// Which hooks failed before the one that was granted.
     failures: String,
+    /// What a run costs besides the program itself, in ns.
+    attached_ns: u32,
+    /// Of a probe at the returns of functions.
+    returns: Option<ReturnPrograms>,
     /// `None` for a probe that was not granted, is to stay off, or is in the hands of somebody else.
     switch: Option<Switch>,
 }
@@ -40,6 +44,8 @@ impl ProbeSet {
             family,
             failures: status.detail.clone(),
             status,
+            attached_ns: granted.as_ref().map_or(0, Granted::attached_ns),
+            returns: granted.as_ref().and_then(Granted::return_programs),
             switch: granted.map(|granted| Switch::new(Arc::clone(programs), granted)),
         };
         let probes = Family::ALL.into_iter().zip(tried).map(held).collect();
@@ -52,14 +58,20 @@ impl ProbeSet {
         probes.find(|held| held.family == family)?.switch.take()
     }
 
-    /// Returns the probes that the kernel granted, attached or not.
-    pub(crate) fn granted(&self) -> impl Iterator<Item = &'static Probe> {
+    /// Returns the probes that the kernel granted, attached or not, each with what a run costs besides the program itself, in
+    /// ns.
+    pub(crate) fn granted(&self) -> impl Iterator<Item = (&'static Probe, u32)> {
         let granted =
             |held: &&Held| matches!(held.status.state(), State::Attached | State::OnDemand);
         self.probes
             .iter()
             .filter(granted)
-            .map(|held| held.family.probe())
+            .map(|held| (held.family.probe(), held.attached_ns))
+    }
+
+    /// Returns the programs at the returns of functions.
+    pub(crate) fn return_programs(&self) -> Option<ReturnPrograms> {
+        self.probes.iter().find_map(|held| held.returns.clone())
     }
 
     /// Returns whether any probe is attached.

@@ -3,26 +3,30 @@
 use std::sync::PoisonError;
 
 use super::{
-    Family, Granted, Hook, Programs,
-    attach::{self, AttachError, Link},
+    Family, Granted, Programs,
+    attach::{self, AttachError, Link, Ready},
 };
 
 /// A probe that is loaded, and attached while it is wanted.
 pub(crate) struct Switch {
     programs: Programs,
     family: Family,
-    hook: Hook,
+    ready: Ready,
     link: Option<Link>,
 }
 
 impl Switch {
     /// Returns the switch of a probe whose program is loaded into `programs`.
     pub(super) fn new(programs: Programs, granted: Granted) -> Self {
-        let Granted { family, hook, link } = granted;
+        let Granted {
+            family,
+            ready,
+            link,
+        } = granted;
         Self {
             programs,
             family,
-            hook,
+            ready,
             link,
         }
     }
@@ -31,7 +35,7 @@ impl Switch {
     pub(crate) fn on(&mut self) -> Result<(), AttachError> {
         if self.link.is_none() {
             let mut ebpf = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-            self.link = Some(attach::attach(self.family.probe(), self.hook, &mut ebpf)?);
+            self.link = Some(attach::attach(self.family.probe(), &self.ready, &mut ebpf)?);
         }
         Ok(())
     }

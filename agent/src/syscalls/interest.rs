@@ -5,8 +5,10 @@ use inquest_agent_abi::{Argument, SyscallPolicy};
 
 use super::{call_of, errnos};
 
-/// Calls by what their argument is. A name that an architecture does not have stands for nothing there.
+/// Calls by what their argument is; those that make a task come first, as their places do. A name that an architecture
+/// does not have stands for nothing there.
 const CALLS: &[(Argument, &[&str])] = &[
+    (Argument::FORK, &["clone", "clone3", "fork", "vfork"]),
     (
         Argument::PATH_FIRST,
         &[
@@ -68,7 +70,6 @@ const CALLS: &[(Argument, &[&str])] = &[
     ),
     (Argument::EXEC_FIRST, &["execve"]),
     (Argument::EXEC_SECOND, &["execveat"]),
-    (Argument::FORK, &["clone", "clone3", "fork", "vfork"]),
     (
         Argument::NONE,
         &[
@@ -150,13 +151,38 @@ const ERRNOS: &[&str] = &[
     "ENOSYS",
 ];
 
+/// A call whose failures are of interest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallOfInterest {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is about.
+    pub(crate) argument: Argument,
+    number: u32,
+}
+
+/// Returns the calls of interest that this architecture has, those that make a task first.
+pub(crate) fn of_interest() -> impl Iterator<Item = CallOfInterest> {
+    CALLS.iter().flat_map(|(argument, names)| {
+        names.iter().filter_map(|name| {
+            Some(CallOfInterest {
+                name,
+                argument: *argument,
+                number: call_of(name)?,
+            })
+        })
+    })
+}
+
 /// Fills in what is remembered of which calls.
 pub(super) fn fill(policy: &mut SyscallPolicy) {
-    for (argument, names) in CALLS {
-        for call in names.iter().filter_map(|name| call_of(name)) {
-            if let Some(entry) = policy.arguments.get_mut(call as usize) {
-                *entry = *argument;
-            }
+    for (call, place) in of_interest().zip(0..) {
+        let number = call.number as usize;
+        if let Some(argument) = policy.arguments.get_mut(number) {
+            *argument = call.argument;
+        }
+        if let Some(entry) = policy.places.get_mut(number) {
+            *entry = place;
         }
     }
     for errno in ERRNOS.iter().filter_map(|name| errnos::errno_of(name)) {
@@ -166,6 +192,8 @@ pub(super) fn fill(policy: &mut SyscallPolicy) {
 
 #[cfg(test)]
 mod tests {
+    use inquest_agent_abi::{MAX_CALLS_OF_INTEREST, MAX_FORK_CALLS};
+
     use super::*;
 
     #[test]
@@ -187,6 +215,21 @@ mod tests {
         listed.dedup();
         assert_eq!(listed.len(), count);
         assert!(ERRNOS.iter().all(|name| errnos::errno_of(name).is_some()));
+    }
+
+    #[test]
+    fn each_call_has_a_place_of_its_own_and_those_that_make_a_task_the_first() {
+        let mut policy = Box::new(SyscallPolicy::NONE);
+        fill(&mut policy);
+        let mut places = Vec::new();
+        for call in of_interest() {
+            let place = usize::from(policy.places[call.number as usize]);
+            let makes_task = call.argument == Argument::FORK;
+            assert!(!makes_task || place < MAX_FORK_CALLS, "{}", call.name);
+            places.push(place);
+        }
+        assert_eq!(places, (0..places.len()).collect::<Vec<_>>());
+        assert!(places.len() <= MAX_CALLS_OF_INTEREST);
     }
 
     #[test]
