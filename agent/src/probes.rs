@@ -478,24 +478,31 @@ impl Granted {
     fn attached_ns(&self) -> u32 {
         let probe = self.family.probe();
         match (&self.ready, probe.returns()) {
-            (Ready::Fexit(_), Some(returns)) => returns.attached_ns,
+            (Ready::Fexit { .. }, Some(returns)) => returns.attached_ns,
             _ => probe.attached_ns,
         }
     }
 
     fn return_programs(&self) -> Option<ReturnPrograms> {
         match &self.ready {
-            Ready::Fexit(programs) => Some(programs.clone()),
+            Ready::Fexit { switch, .. } => Some(switch.programs().clone()),
             _ => None,
         }
     }
 
     /// What its hook does not see, for people; empty when it sees all.
     fn unseen(&self) -> String {
-        match (&self.ready, self.family.probe().returns()) {
-            (Ready::Fexit(programs), Some(returns)) => format!("{programs}; {}", returns.unseen),
-            _ => String::new(),
-        }
+        let (Ready::Fexit { switch, absent }, Some(returns)) =
+            (&self.ready, self.family.probe().returns())
+        else {
+            return String::new();
+        };
+        let absent = match absent.as_slice() {
+            [] => String::new(),
+            absent => format!("this kernel has no {}", absent.join(", ")),
+        };
+        let hooked = format!("at the returns of {} functions", switch.programs().len());
+        join_details([&hooked, &absent, returns.unseen])
     }
 }
 
@@ -599,6 +606,23 @@ mod tests {
                 let is_left_out = hook == Hook::Tracepoint && program == Probe::NO_PROGRAM;
                 assert!(is_left_out || program.ends_with(hook.name()), "{program}");
             }
+        }
+    }
+
+    #[test]
+    fn a_hook_of_other_probes_alone_leaves_a_probe_those_of_tracepoints() {
+        let of = |family: Family, hooks: &[Hook]| family.probe().hooks(hooks);
+        for (asked, syscall, exit) in [
+            (
+                &Hook::LADDER[..],
+                &Hook::LADDER[..],
+                &Hook::OF_TRACEPOINTS[..],
+            ),
+            (&[Hook::Fexit], &[Hook::Fexit], &Hook::OF_TRACEPOINTS),
+            (&[Hook::RawTp], &[Hook::RawTp], &[Hook::RawTp]),
+        ] {
+            assert_eq!(of(Family::Syscall, asked), syscall);
+            assert_eq!(of(Family::Exit, asked), exit);
         }
     }
 

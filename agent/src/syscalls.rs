@@ -13,7 +13,6 @@ use inquest_agent_abi::{COMPAT_CALL, SyscallPolicy, UNKNOWN_CALL};
 
 pub(crate) use functions::function_of;
 pub use ignore::{IgnoreList, IgnoreRuleError};
-pub(crate) use interest::of_interest;
 
 /// Names by number, and the other way round.
 struct Index {
@@ -51,7 +50,8 @@ pub fn errno_name(errno: u32) -> String {
     errnos::errno_name(errno).map_or_else(|| errno.to_string(), str::to_owned)
 }
 
-fn call_of(name: &str) -> Option<u32> {
+/// Returns the number of the call `name`; `None` when this architecture has none.
+pub(crate) fn call_of(name: &str) -> Option<u32> {
     INDEX.numbers.get(name).copied()
 }
 

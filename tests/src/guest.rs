@@ -1,6 +1,7 @@
 //! The kernel matrix: boots each kernel in a guest of its own, has the agent proven inside, and collects
 //! what the guests say. Must not judge what a guest says of itself, only that it says it to the end.
 
+mod call_cost;
 mod drop_reasons;
 pub mod init;
 mod initramfs;

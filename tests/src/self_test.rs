@@ -10,9 +10,13 @@ use tokio::process::Command;
 
 use crate::proof::Proof;
 
-/// The hooks that one and the same tracepoint may be had by, best first; those after the one that the agent
+/// The hooks that one and the same probe may be had by, best first; those after the one that the agent
 /// chose are each tried alone.
 const LADDER: [&str; 4] = ["fexit", "tp_btf", "raw_tp", "tracepoint"];
+
+/// The first of them, and the one probe that it is for: where the kernel refuses it, the self-test is to say why.
+const BEST: &str = LADDER[0];
+const PROBE_OF_BEST: &str = "sys_exit";
 
 /// What `inquest-agent self-test -o json` prints.
 #[derive(Debug, Deserialize)]
@@ -24,6 +28,8 @@ struct Report {
 struct Outcome {
     check: String,
     verdict: String,
+    #[serde(default)]
+    probe: String,
     #[serde(default)]
     hook: String,
     #[serde(default)]
@@ -41,7 +47,11 @@ pub async fn prove(
     judge("best hook", &chosen, excused, proof)?;
     for (index, hook) in LADDER.into_iter().enumerate() {
         let better = LADDER.get(..index).unwrap_or_default();
-        let falls_back = |outcome: &&Outcome| better.contains(&outcome.hook.as_str());
+        let falls_back = |outcome: &&Outcome| {
+            let was_refused = hook == BEST && outcome.hook != hook;
+            better.contains(&outcome.hook.as_str())
+                || (was_refused && outcome.probe == PROBE_OF_BEST)
+        };
         let checks = chosen.outcomes.iter().filter(falls_back);
         let mut args = vec!["--hook", hook];
         args.extend(checks.flat_map(|outcome| ["--only", &outcome.check]));
@@ -85,7 +95,13 @@ fn judge(
             verdict,
             hook,
             why,
+            ..
         } = outcome;
+        let by = if hook.is_empty() || by == hook {
+            by.to_owned()
+        } else {
+            format!("{by}, {hook}")
+        };
         let name = format!("self-test by {by}: {check}");
         let is_excused =
             excused.is_none_or(|reasons| reasons.iter().any(|start| why.starts_with(start)));

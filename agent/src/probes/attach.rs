@@ -13,7 +13,7 @@ use aya::{
 
 use super::{
     Hook, Probe,
-    returns::{self, ReturnLinks, ReturnPrograms},
+    returns::{self, ReturnSwitch},
 };
 use crate::{kernel::Kernel, telemetry::ErrorChain};
 
@@ -35,6 +35,12 @@ pub(crate) enum AttachError {
     /// The kernel refused to run a program at the return of a function.
     #[error("failed to attach a program to the return of `{0}`")]
     Function(String, #[source] io::Error),
+    /// The kernel would not take such a program back.
+    #[error("this kernel attaches a program to the return of a function once only (before 5.13)")]
+    OnceOnly(#[source] Box<Self>),
+    /// The system granted no thread.
+    #[error("failed to start a thread that attaches programs to the returns of functions")]
+    Thread(#[source] io::Error),
     /// The kernel did not let go of the program.
     #[error("failed to detach program `{0}`")]
     Detach(&'static str, #[source] ProgramError),
@@ -43,7 +49,12 @@ pub(crate) enum AttachError {
 /// A probe's program, loaded for one hook.
 pub(super) enum Ready {
     /// For [`Hook::Fexit`]: one for each function.
-    Fexit(ReturnPrograms),
+    Fexit {
+        /// Puts them on and off.
+        switch: ReturnSwitch,
+        /// Functions that the kernel does not have.
+        absent: Vec<String>,
+    },
     /// For [`Hook::TpBtf`].
     TpBtf,
     /// For [`Hook::RawTp`].
@@ -55,7 +66,7 @@ pub(super) enum Ready {
 /// An attached program.
 pub(super) enum Link {
     /// By [`Hook::Fexit`].
-    Fexit(ReturnLinks),
+    Fexit,
     /// By [`Hook::TpBtf`].
     TpBtf(BtfTracePointLinkId),
     /// By [`Hook::RawTp`].
@@ -84,8 +95,8 @@ pub(super) fn load(
     match hook {
         Hook::Fexit => {
             let functions = probe.returns().map(|returns| (returns.functions)());
-            let programs = returns::load(functions.unwrap_or_default(), ebpf, btf()?)?;
-            Ok(Ready::Fexit(programs))
+            let (switch, absent) = returns::load(functions.unwrap_or_default(), ebpf, btf()?)?;
+            Ok(Ready::Fexit { switch, absent })
         }
         Hook::TpBtf => {
             let btf = btf()?;
@@ -104,7 +115,10 @@ pub(super) fn load(
 pub(super) fn attach(probe: &Probe, ready: &Ready, ebpf: &mut Ebpf) -> Result<Link, AttachError> {
     let [tp_btf, raw_tp, tracepoint] = probe.programs;
     match ready {
-        Ready::Fexit(programs) => programs.attach().map(Link::Fexit),
+        Ready::Fexit { switch, .. } => {
+            switch.turn(true);
+            Ok(Link::Fexit)
+        }
         Ready::TpBtf => {
             on_program(ebpf, tp_btf, BtfTracePoint::attach, AttachError::Attach).map(Link::TpBtf)
         }
@@ -119,12 +133,19 @@ pub(super) fn attach(probe: &Probe, ready: &Ready, ebpf: &mut Ebpf) -> Result<Li
     }
 }
 
-/// Detaches `probe`'s program, which stays loaded.
-pub(super) fn detach(probe: &Probe, link: Link, ebpf: &mut Ebpf) -> Result<(), AttachError> {
+/// Detaches `probe`'s program, which stays `ready`. Programs at the returns of functions go one after the other from then on.
+pub(super) fn detach(
+    probe: &Probe,
+    ready: &Ready,
+    link: Link,
+    ebpf: &mut Ebpf,
+) -> Result<(), AttachError> {
     let [tp_btf, raw_tp, tracepoint] = probe.programs;
     match link {
-        Link::Fexit(links) => {
-            drop(links);
+        Link::Fexit => {
+            if let Ready::Fexit { switch, .. } = ready {
+                switch.turn(false);
+            }
             Ok(())
         }
         Link::TpBtf(link) => {
@@ -162,7 +183,7 @@ where
 impl Ready {
     pub(super) fn hook(&self) -> Hook {
         match self {
-            Self::Fexit(_) => Hook::Fexit,
+            Self::Fexit { .. } => Hook::Fexit,
             Self::TpBtf => Hook::TpBtf,
             Self::RawTp => Hook::RawTp,
             Self::Tracepoint => Hook::Tracepoint,

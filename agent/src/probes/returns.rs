@@ -1,7 +1,9 @@
 //! Programs at the returns of functions of the kernel, one loaded for each function. Must not know which functions.
 
+mod switch;
+
 use std::{
-    fmt, io,
+    io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
     sync::Arc,
 };
@@ -10,6 +12,8 @@ use aya::{
     Btf, BtfError, Ebpf,
     programs::{FExit, ProgramError},
 };
+
+pub(super) use switch::ReturnSwitch;
 
 use super::attach::AttachError;
 
@@ -25,11 +29,7 @@ pub(super) struct Return {
 
 /// Programs that are loaded, each for the return of one function. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct ReturnPrograms {
-    programs: Arc<[ReturnProgram]>,
-    /// Functions that the kernel does not have.
-    absent: Arc<[String]>,
-}
+pub(crate) struct ReturnPrograms(Arc<[ReturnProgram]>);
 
 #[derive(Debug)]
 struct ReturnProgram {
@@ -37,18 +37,13 @@ struct ReturnProgram {
     fd: OwnedFd,
 }
 
-/// The programs are attached for as long as this lives.
-#[derive(Debug)]
-pub(super) struct ReturnLinks {
-    _links: Vec<OwnedFd>,
-}
-
-/// Loads a program for each of `returns` whose function the kernel has.
+/// Loads a program for each of `returns` whose function the kernel has, and attaches all of them or none; returns the
+/// functions that it does not have, too.
 pub(super) fn load(
     returns: Vec<Return>,
     ebpf: &mut Ebpf,
     btf: &Btf,
-) -> Result<ReturnPrograms, AttachError> {
+) -> Result<(ReturnSwitch, Vec<String>), AttachError> {
     let mut programs = Vec::with_capacity(returns.len());
     let mut absent = Vec::new();
     for Return { program, function } in returns {
@@ -70,10 +65,10 @@ pub(super) fn load(
         let why = "the kernel's type information has none of the functions";
         return Err(AttachError::Obstacle(why.to_owned()));
     }
-    Ok(ReturnPrograms {
-        programs: programs.into(),
-        absent: absent.into(),
-    })
+    let links = programs.iter().map(ReturnProgram::attach);
+    let links = links.collect::<Result<_, _>>()?;
+    let switch = ReturnSwitch::new(ReturnPrograms(programs.into()), links)?;
+    Ok((switch, absent))
 }
 
 /// A program of the object is for one function at a time: what was loaded is kept by its descriptor.
@@ -104,28 +99,15 @@ fn is_unknown_function(error: &ProgramError) -> bool {
 }
 
 impl ReturnPrograms {
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns each with the name of its function.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
-        let programs = self.programs.iter();
+        let programs = self.0.iter();
         programs.map(|program| (program.function.as_str(), program.fd.as_fd()))
-    }
-
-    /// Attaches all of them, or none.
-    pub(super) fn attach(&self) -> Result<ReturnLinks, AttachError> {
-        let links = self.programs.iter().map(ReturnProgram::attach);
-        Ok(ReturnLinks {
-            _links: links.collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-impl fmt::Display for ReturnPrograms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at the returns of {} functions", self.programs.len())?;
-        if self.absent.is_empty() {
-            return Ok(());
-        }
-        write!(f, "; this kernel has no {}", self.absent.join(", "))
     }
 }
 
@@ -135,10 +117,11 @@ impl ReturnProgram {
             .map_err(|error| AttachError::Function(self.function.clone(), error))
     }
 
-    /// Kernels before 5.13 attach a program once only: it would be lost when it is let go.
+    /// Attaches it, lets it go and attaches it again, as the governor may: kernels before 5.13 attach a program once only.
     fn try_twice(&self) -> Result<(), AttachError> {
         drop(self.attach()?);
-        self.attach().map(drop)
+        let again = self.attach().map(drop);
+        again.map_err(|error| AttachError::OnceOnly(Box::new(error)))
     }
 }
 

@@ -46,6 +46,6 @@ impl Switch {
             return Ok(());
         };
         let mut ebpf = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        attach::detach(self.family.probe(), link, &mut ebpf)
+        attach::detach(self.family.probe(), &self.ready, link, &mut ebpf)
     }
 }

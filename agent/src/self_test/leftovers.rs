@@ -12,8 +12,9 @@ use crate::probes::is_refusal;
 
 /// Where the kernel tells what a descriptor of this process is.
 const FDINFO: &str = "/proc/self/fdinfo";
-/// Longest wait: the kernel frees programs some time after their last descriptor is closed.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait: the kernel frees programs some time after their last descriptor is closed, and lets go of those at the
+/// returns of functions one by one.
+const DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 

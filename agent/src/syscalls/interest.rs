@@ -151,37 +151,22 @@ const ERRNOS: &[&str] = &[
     "ENOSYS",
 ];
 
-/// A call whose failures are of interest.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CallOfInterest {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// What it is about.
-    pub(crate) argument: Argument,
-    number: u32,
-}
-
-/// Returns the calls of interest that this architecture has, those that make a task first.
-pub(crate) fn of_interest() -> impl Iterator<Item = CallOfInterest> {
+/// Returns the calls of interest that this architecture has, by number, those that make a task first.
+fn of_interest() -> impl Iterator<Item = (u32, Argument)> {
     CALLS.iter().flat_map(|(argument, names)| {
-        names.iter().filter_map(|name| {
-            Some(CallOfInterest {
-                name,
-                argument: *argument,
-                number: call_of(name)?,
-            })
-        })
+        let numbers = names.iter().filter_map(|name| call_of(name));
+        numbers.map(|number| (number, *argument))
     })
 }
 
 /// Fills in what is remembered of which calls.
 pub(super) fn fill(policy: &mut SyscallPolicy) {
-    for (call, place) in of_interest().zip(0..) {
-        let number = call.number as usize;
-        if let Some(argument) = policy.arguments.get_mut(number) {
-            *argument = call.argument;
+    for ((call, argument), place) in of_interest().zip(0..) {
+        let call = call as usize;
+        if let Some(entry) = policy.arguments.get_mut(call) {
+            *entry = argument;
         }
-        if let Some(entry) = policy.places.get_mut(number) {
+        if let Some(entry) = policy.places.get_mut(call) {
             *entry = place;
         }
     }
@@ -222,10 +207,12 @@ mod tests {
         let mut policy = Box::new(SyscallPolicy::NONE);
         fill(&mut policy);
         let mut places = Vec::new();
-        for call in of_interest() {
-            let place = usize::from(policy.places[call.number as usize]);
-            let makes_task = call.argument == Argument::FORK;
-            assert!(!makes_task || place < MAX_FORK_CALLS, "{}", call.name);
+        for (call, argument) in of_interest() {
+            let place = usize::from(policy.places[call as usize]);
+            assert!(
+                argument != Argument::FORK || place < MAX_FORK_CALLS,
+                "{call}"
+            );
             places.push(place);
         }
         assert_eq!(places, (0..places.len()).collect::<Vec<_>>());
