@@ -10,14 +10,14 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use inquest_proto::v1;
+use inquest_proto::v1::{self, agent_cost::MemoryLevel};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::governor::ArmRequests;
+use crate::governor::{ArmRequests, MemoryBound};
 use crate::loss::LossTotal;
 use crate::metrics;
 use crate::profile_desk::{ProfileDesk, ProfileRefusal};
@@ -112,12 +112,23 @@ struct ProbeLine {
     without: String,
 }
 
-/// The memory of this process.
+/// The memory of this agent.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Memory {
+    /// Of the process now.
     #[serde(skip_serializing_if = "Option::is_none")]
     rss_bytes: Option<u64>,
+    /// What process and maps together may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_by: Option<String>,
+    /// At the last look of the governor, a second ago at most.
+    level: &'static str,
+    /// What it gives up meanwhile.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    without: &'static str,
 }
 
 impl Admin {
@@ -166,7 +177,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         spool: admin.spool.with(|spool| spool.status()),
         lost: admin.lost.snapshot().to_wire(),
         cost: report.cost,
-        memory: Memory::read(),
+        memory: Memory::read(report.memory_bound, report.cost),
     })
 }
 
@@ -255,15 +266,35 @@ impl From<v1::ProbeStatus> for ProbeLine {
 }
 
 impl Memory {
-    fn read() -> Self {
+    fn read(bound: Option<MemoryBound>, cost: Option<v1::AgentCost>) -> Self {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
         let resident = statm
             .split(' ')
             .nth(1)
             .and_then(|pages| pages.parse::<u64>().ok());
         let page_size = rustix::param::page_size() as u64;
+        let level = cost.unwrap_or_default().memory_level();
         Self {
             rss_bytes: resident.map(|pages| pages * page_size),
+            max_bytes: bound.map(|bound| bound.bytes()),
+            set_by: bound.map(|bound| bound.to_string()),
+            level: metrics::level_word(level),
+            without: given_up(level),
+        }
+    }
+}
+
+/// Says what is not told at a level of memory.
+fn given_up(level: MemoryLevel) -> &'static str {
+    match level {
+        MemoryLevel::Unspecified | MemoryLevel::Ample => "",
+        MemoryLevel::Near => {
+            "names of cgroups that have gone, but for the last; most of what comes in bursts and is not urgent (lost: \
+             memory_bound)"
+        }
+        MemoryLevel::Short => {
+            "all but kills, failed exits and ends of containers (lost: memory_bound); what probes would tell that were \
+             let go (see probes)"
         }
     }
 }

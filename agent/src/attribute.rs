@@ -35,6 +35,8 @@ pub use signals::{ExitReadings, OomReadings, resident_bytes, scope_of};
 /// Cgroups whose paths are remembered, those of dead ones included. With paths of 250 bytes this is some 7 MB; at 30
 /// new cgroups a second it still reaches back ten minutes, within which everything about a dead container is asked.
 const MAX_CGROUPS: usize = 20_000;
+/// Those that are kept when memory is near its bound: what lives is found again, so this is for what died last.
+const KEPT_CGROUPS: usize = 1024;
 
 /// Time between two walks of the cgroup file system, by the records' clock: each takes milliseconds.
 const WALK_INTERVAL_NS: u64 = 5_000_000_000;
@@ -90,6 +92,11 @@ impl Attributor {
     /// Returns whether the cgroup that names a process with these ids is known without asking anyone.
     pub fn knows(&self, ids: &CgroupIds) -> bool {
         self.paths.contains(&self.identity(ids))
+    }
+
+    /// Forgets what it can do without: the paths of most cgroups, which the kernel tells again while they live.
+    pub(crate) fn shed(&mut self) {
+        self.paths.shed(KEPT_CGROUPS);
     }
 
     /// Returns the id that names the cgroup of a process on this node: the memory controller's where that

@@ -2,6 +2,7 @@
 //! first, and hands on attributed signals, losses and how far it has come. Must not store or send them.
 
 pub(crate) mod address;
+mod admission;
 pub mod cgroupfs;
 pub mod clock;
 mod counted;
@@ -15,6 +16,7 @@ mod lifecycle;
 mod loss_counters;
 mod missed_runs;
 mod oom;
+mod out;
 mod pace;
 mod probe_log;
 pub mod procfs;
@@ -32,12 +34,9 @@ use std::{
 };
 
 use inquest_agent_abi::{CgroupIds, Lane, OomKill};
-use inquest_proto::v1::{self, loss::Stage};
+use inquest_proto::v1::{self, agent_cost::MemoryLevel, loss::Stage};
 use tokio::{
-    sync::{
-        mpsc::{self, error::TrySendError},
-        watch,
-    },
+    sync::{mpsc, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -47,11 +46,13 @@ use crate::{
     attribute::{Attributor, OomEpisodes},
     decode::{self, DecodeError, Record},
     governor::{Budget, Governor},
+    heap,
     kernel::Kernel,
     loss::Losses,
     probes::{ProbeSet, Programs},
     ship::status::NodeReport,
 };
+use admission::Admission;
 use cgroupfs::CgroupFs;
 use clock::{Clock, ktime_now_ns};
 use daemons::Daemons;
@@ -60,6 +61,7 @@ use exec_failures::ExecFailures;
 use lifecycle::Lifecycle;
 use loss_counters::LossCounters;
 use missed_runs::MissedRuns;
+use out::Out;
 use pace::Pace;
 use probe_log::ProbeLog;
 use recent_processes::RecentProcesses;
@@ -83,9 +85,6 @@ const MAX_BULK_AT_ONCE: usize = 4096;
 const MAX_URGENT_AT_ONCE: usize = 256;
 /// Readings at the end, enough to empty both rings when nothing is written any more.
 const LAST_READINGS: usize = 32;
-/// How far a watermark stays behind: a record is dated before it is written, and a CPU may be interrupted in
-/// between.
-const WATERMARK_MARGIN: Duration = Duration::from_millis(1);
 
 /// One thing a collector hands on.
 #[derive(Debug)]
@@ -133,6 +132,7 @@ struct Rest {
     recent_kills: RecentProcesses,
     oom_episodes: OomEpisodes,
     losses: Losses,
+    admission: Admission,
     probe_log: ProbeLog,
     sources: Vec<Scheduled>,
     statuses: Vec<v1::ProbeStatus>,
@@ -141,12 +141,6 @@ struct Rest {
     cgroup_created: bool,
     /// Whether any probe is attached; without one, a watermark would claim that somebody watched.
     is_watching: bool,
-}
-
-/// Where a collector hands things on to, and when it is to end.
-struct Out {
-    sender: mpsc::Sender<Observed>,
-    shutdown: CancellationToken,
 }
 
 impl fmt::Debug for Collector {
@@ -184,6 +178,7 @@ impl Collector {
             recent_kills: RecentProcesses::default(),
             oom_episodes: OomEpisodes::default(),
             losses: Losses::default(),
+            admission: Admission::default(),
             probe_log: ProbeLog::open(&mut ebpf),
             sources: sources.scheduled,
             statuses: sources.statuses,
@@ -246,7 +241,9 @@ impl Collector {
                 ticked = poll.tick() => {
                     ticked.map_err(CollectorError::Pace)?;
                     rest.drain(&mut urgent, &out).await;
-                    governor.tick(std::mem::take(&mut rest.cgroup_created));
+                    if let Some(level) = governor.tick(std::mem::take(&mut rest.cgroup_created)) {
+                        rest.keep_within(level);
+                    }
                 }
                 woken = urgent.woken() => {
                     if let Err(error) = woken {
@@ -315,7 +312,7 @@ impl Rest {
                 continue;
             };
             for signal in self.bulk_signals(record) {
-                out.send_or_drop(signal, &mut self.losses);
+                out.send_or_drop(signal, &mut self.admission, &mut self.losses);
             }
         }
         false
@@ -326,18 +323,18 @@ impl Rest {
             .exec_failures
             .due(&mut self.attributor, &self.cgroups, &mut self.losses);
         for signal in due.await {
-            out.send_or_drop(signal, &mut self.losses);
+            out.send_or_drop(signal, &mut self.admission, &mut self.losses);
         }
     }
 
     fn read_sources(&mut self, out: &Out) {
         for source in &mut self.sources {
             for signal in source.read_if_due(&mut self.attributor, &mut self.losses) {
-                out.send_or_drop(signal, &mut self.losses);
+                out.send_or_drop(signal, &mut self.admission, &mut self.losses);
             }
         }
         for signal in self.dns.due(&mut self.attributor) {
-            out.send_or_drop(signal, &mut self.losses);
+            out.send_or_drop(signal, &mut self.admission, &mut self.losses);
         }
     }
 
@@ -427,6 +424,20 @@ impl Rest {
         }
     }
 
+    /// Gives up what it can do without while memory is near its bound, and takes in less.
+    fn keep_within(&mut self, level: MemoryLevel) {
+        self.admission.set_level(level);
+        if matches!(level, MemoryLevel::Unspecified | MemoryLevel::Ample) {
+            return;
+        }
+        self.attributor.shed();
+        self.dns.shed();
+        for source in &mut self.sources {
+            source.shed();
+        }
+        heap::give_back();
+    }
+
     async fn oom_signal(&mut self, kill: Box<OomKill>) -> v1::Signal {
         self.attributor
             .learn_chain(decode::chain(&kill), kill.chain_truncated == 1);
@@ -462,81 +473,5 @@ impl Rest {
         let _told = self.count_lost();
         self.missed_runs.tell(&mut self.losses);
         out.report(&mut self.losses);
-    }
-}
-
-impl Out {
-    /// Hands on `losses`; what finds no room is left in them for the next time.
-    fn report(&self, losses: &mut Losses) {
-        for loss in std::mem::take(losses).to_wire() {
-            if let Err(TrySendError::Full(Observed::Loss(loss))) =
-                self.sender.try_send(Observed::Loss(loss))
-            {
-                losses.add_loss(&loss);
-            }
-        }
-    }
-
-    /// Hands on that everything before `began` was, unless something that was lost could not be.
-    fn advance(&self, began: jiff::Timestamp, losses: &Losses) {
-        if losses.is_empty() {
-            let watermark = began.checked_sub(WATERMARK_MARGIN).unwrap_or(began);
-            // When the queue is full, the next one does as well.
-            drop(self.sender.try_send(Observed::Watermark(watermark)));
-        }
-    }
-
-    /// Hands on `signal`, waiting for room, except when it is time to end.
-    async fn send(&self, signal: v1::Signal, losses: &mut Losses) {
-        let permit = tokio::select! {
-            biased;
-            permit = self.sender.reserve() => permit.ok(),
-            () = self.shutdown.cancelled() => None,
-        };
-        match permit {
-            Some(permit) => permit.send(Observed::Signal(Box::new(signal))),
-            None => losses.add(Stage::Queue, "urgent_lane", 1),
-        }
-    }
-
-    /// Hands on `signal` if there is room now.
-    fn send_or_drop(&self, signal: v1::Signal, losses: &mut Losses) {
-        if self
-            .sender
-            .try_send(Observed::Signal(Box::new(signal)))
-            .is_err()
-        {
-            losses.add(Stage::Queue, "bulk_lane", 1);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hands_on_no_watermark_before_the_losses_it_covers() {
-        let (sender, mut receiver) = mpsc::channel(1);
-        let shutdown = CancellationToken::new();
-        let out = Out { sender, shutdown };
-        let began = jiff::Timestamp::now();
-        let mut losses = Losses::default();
-        losses.add(Stage::RingBuffer, "urgent_lane", 3);
-        losses.add(Stage::RingBuffer, "bulk_lane", 2);
-        for expected in [("bulk_lane", 2), ("urgent_lane", 3)] {
-            out.report(&mut losses);
-            out.advance(began, &losses);
-            let Some(Observed::Loss(loss)) = receiver.blocking_recv() else {
-                panic!("no loss")
-            };
-            assert_eq!((loss.reason.as_str(), loss.count), expected);
-        }
-        out.report(&mut losses);
-        out.advance(began, &losses);
-        assert!(matches!(
-            receiver.blocking_recv(),
-            Some(Observed::Watermark(at)) if at < began
-        ));
     }
 }

@@ -23,6 +23,9 @@ const DEFAULT_AGGREGATOR: &str = "http://127.0.0.1:7701";
 const DEFAULT_ADMIN_PORT: u16 = 7702;
 const DEFAULT_STATE_DIR: &str = "/var/lib/inquest-agent";
 const DEFAULT_SPOOL_MAX_SIZE: ByteSize = ByteSize(64 << 20);
+const DEFAULT_MEMORY_MAX_SIZE: ByteSize = ByteSize(96 << 20);
+/// Less than program and maps take on the smallest node: what is below cannot be meant.
+const MIN_MEMORY_MAX_SIZE: ByteSize = ByteSize(32 << 20);
 /// One part in a hundred of each CPU.
 const DEFAULT_CPU_MILLIS_PER_CORE: u32 = 10;
 /// All of each CPU.
@@ -49,6 +52,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// What the agent may cost.
     pub budget: BudgetConfig,
+    /// The agent's memory.
+    pub memory: MemoryConfig,
     /// The probes.
     pub probes: ProbesConfig,
     /// Failed system calls.
@@ -69,6 +74,14 @@ pub struct SpoolConfig {
 pub struct BudgetConfig {
     /// Thousandths of one CPU, for each CPU of the node: programs in the kernel and process together.
     pub cpu_millis_per_core: u32,
+}
+
+/// The agent's memory.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemoryConfig {
+    /// Bytes of the process and of the maps of its programs together at most; less holds when the agent's own cgroup
+    /// allows less.
+    pub max_size: ByteSize,
 }
 
 /// The probes.
@@ -146,6 +159,8 @@ struct RawConfig {
     #[serde(default)]
     budget: RawBudget,
     #[serde(default)]
+    memory: RawMemory,
+    #[serde(default)]
     probes: RawProbes,
     #[serde(default)]
     syscalls: RawSyscalls,
@@ -163,6 +178,12 @@ struct RawSpool {
 #[serde(deny_unknown_fields)]
 struct RawBudget {
     cpu_millis_per_core: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMemory {
+    max_size: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -228,10 +249,23 @@ impl Config {
             node_name,
             agent_id,
             spool: SpoolConfig {
-                max_size: spool_max_size(raw.spool.max_size)?,
+                max_size: max_size(
+                    "spool.max_size",
+                    raw.spool.max_size,
+                    DEFAULT_SPOOL_MAX_SIZE,
+                    ByteSize(spool::MIN_MAX_BYTES),
+                )?,
             },
             budget: BudgetConfig {
                 cpu_millis_per_core: cpu_millis_per_core(raw.budget.cpu_millis_per_core)?,
+            },
+            memory: MemoryConfig {
+                max_size: max_size(
+                    "memory.max_size",
+                    raw.memory.max_size,
+                    DEFAULT_MEMORY_MAX_SIZE,
+                    MIN_MEMORY_MAX_SIZE,
+                )?,
             },
             probes: ProbesConfig {
                 mode: raw.probes.mode.unwrap_or_default(),
@@ -329,22 +363,25 @@ fn admin_listen(raw: Option<String>, pod_ip: Option<IpAddr>) -> Result<SocketAdd
     }
 }
 
-fn spool_max_size(raw: Option<String>) -> Result<ByteSize, ConfigError> {
+/// Reads the size of `key`, from `least` on.
+fn max_size(
+    key: &'static str,
+    raw: Option<String>,
+    default: ByteSize,
+    least: ByteSize,
+) -> Result<ByteSize, ConfigError> {
     let Some(value) = raw else {
-        return Ok(DEFAULT_SPOOL_MAX_SIZE);
+        return Ok(default);
     };
     let refuse = |why| ConfigError::Value {
-        key: "spool.max_size",
+        key,
         value: value.clone(),
         why,
     };
     let size = ByteSize::parse(&value)
         .ok_or_else(|| refuse("it must be a number with a unit such as 64MiB".to_owned()))?;
-    if size.0 < spool::MIN_MAX_BYTES {
-        return Err(refuse(format!(
-            "it must be {} at least",
-            ByteSize(spool::MIN_MAX_BYTES)
-        )));
+    if size.0 < least.0 {
+        return Err(refuse(format!("it must be {least} at least")));
     }
     Ok(size)
 }
@@ -474,6 +511,8 @@ mod tests {
             ("admin_listen: localhost", "admin_listen"),
             ("spool: {max_size: 64}", "spool.max_size"),
             ("spool: {max_size: 1MiB}", "spool.max_size"),
+            ("memory: {max_size: 96}", "memory.max_size"),
+            ("memory: {max_size: 31MiB}", "memory.max_size"),
             ("spool: {max_size: 99999999999GiB}", "spool.max_size"),
             (
                 "budget: {cpu_millis_per_core: 0}",

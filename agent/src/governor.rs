@@ -2,17 +2,18 @@
 //! ones are held. Must not touch the records that they write.
 
 mod cost;
+mod memory;
 mod policy;
 
 use std::{fmt, time::Duration};
 
 use aya::Ebpf;
-use inquest_proto::v1;
+use inquest_proto::v1::{self, agent_cost::MemoryLevel};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::{
     collect::OpenError,
@@ -20,8 +21,10 @@ use crate::{
     ship::status::NodeReport,
 };
 use cost::CostMeter;
+use memory::{Memory, MemoryReading};
 use policy::{Arming, Change, Policy, Window};
 
+pub use memory::MemoryBound;
 pub use policy::Mode;
 
 /// Time over which costs are measured and after which it is decided.
@@ -39,6 +42,8 @@ const FIRST_TO_GO: &[Family] = &[
     Family::Drop,
     Family::SocketDrop,
     Family::Neighbor,
+    Family::DnsQuery,
+    Family::DnsAnswer,
     Family::TcpRetransmit,
     Family::TcpResetSent,
     Family::TcpResetReceived,
@@ -55,6 +60,8 @@ pub struct Budget {
     pub mode: Mode,
     /// Thousandths of one CPU, for the programs in the kernel and the process together.
     pub cpu_millis: f64,
+    /// Memory of the process and of the maps together.
+    pub memory: MemoryBound,
 }
 
 /// Asks a governor to hold all probes for a while.
@@ -78,6 +85,8 @@ pub fn arm_requests() -> (ArmRequests, mpsc::Receiver<Duration>) {
 pub(crate) struct Governor {
     probes: ProbeSet,
     meter: CostMeter,
+    /// `None` when the kernel does not tell.
+    memory: Option<Memory>,
     policy: Policy,
     report: watch::Sender<NodeReport>,
     requests: mpsc::Receiver<Duration>,
@@ -92,12 +101,17 @@ impl fmt::Debug for Governor {
 }
 
 impl Governor {
-    /// Takes over `probes` and holds all of them, whatever they cost.
+    /// Takes over `probes` and holds all of them, whatever they cost. The maps of the programs are to be open.
     pub(crate) fn unlimited(ebpf: &mut Ebpf, probes: ProbeSet) -> Result<Self, OpenError> {
         let (_nobody, requests) = arm_requests();
         let now = Instant::now();
         Ok(Self {
             meter: CostMeter::open(ebpf)?,
+            memory: Memory::open()
+                .inspect_err(|error| {
+                    warn!(%error, "the agent's memory cannot be measured, so its bound is not held");
+                })
+                .ok(),
             probes,
             policy: Policy::new(Mode::AlwaysOn, f64::INFINITY, []),
             report: watch::Sender::default(),
@@ -119,6 +133,10 @@ impl Governor {
             .filter(|family| self.probes.is_held(**family))
             .map(|family| family.name());
         self.policy = Policy::new(budget.mode, budget.cpu_millis, candidates);
+        if let Some(memory) = &mut self.memory {
+            info!(bytes = budget.memory.bytes(), set_by = %budget.memory, "the agent's memory is bounded");
+            memory.hold_to(&budget.memory);
+        }
         (self.requests, self.report) = (requests, report);
     }
 
@@ -128,27 +146,46 @@ impl Governor {
     }
 
     /// Arms probes at once when a cgroup was created since the last tick: what runs in it first is worth watching.
-    /// Decides on the rest, if a window is over. Attaching a probe may take some milliseconds.
-    pub(crate) fn tick(&mut self, cgroup_created: bool) {
+    /// Decides on the rest, if a window is over, and then returns how near memory is to its bound. Attaching a probe may
+    /// take some milliseconds.
+    pub(crate) fn tick(&mut self, cgroup_created: bool) -> Option<MemoryLevel> {
         if let Some(arming) = self.arming(cgroup_created) {
             let changes = self.policy.ask(self.started.elapsed(), arming);
             self.make(&changes);
         }
         let length = self.window_began.elapsed();
         if length + WINDOW_SLACK < WINDOW {
-            return;
+            return None;
         }
         self.window_began = Instant::now();
+        let memory = self.look_at_memory();
         match self.meter.window(length, self.probes.granted()) {
-            Ok(window) => self.judge(&window),
+            Ok(window) => {
+                let memory_is_short =
+                    memory.is_some_and(|memory| memory.level == MemoryLevel::Short);
+                self.judge(
+                    &Window {
+                        memory_is_short,
+                        ..window
+                    },
+                    memory,
+                );
+            }
             Err(error) => debug!(%error, "failed to read what the programs cost"),
         }
+        Some(memory.map_or(MemoryLevel::Ample, |memory| memory.level))
     }
 
-    fn judge(&mut self, window: &Window) {
+    fn look_at_memory(&mut self) -> Option<MemoryReading> {
+        let look = self.memory.as_mut()?.look();
+        look.inspect_err(|error| debug!(%error, "failed to look at the agent's memory"))
+            .ok()
+    }
+
+    fn judge(&mut self, window: &Window, memory: Option<MemoryReading>) {
         let changes = self.policy.decide(self.started.elapsed(), window);
         self.make(&changes);
-        self.tell_cost(window);
+        self.tell_cost(window, memory);
     }
 
     fn make(&mut self, changes: &[Change]) {
@@ -180,16 +217,49 @@ impl Governor {
         arming
     }
 
-    /// Has the cost told at the next occasion, which need not be at once.
-    fn tell_cost(&self, window: &Window) {
+    /// Has the cost told at the next occasion, which need not be at once unless memory has come nearer to its bound or
+    /// has gone away from it.
+    fn tell_cost(&self, window: &Window, memory: Option<MemoryReading>) {
+        let cost = v1::AgentCost {
+            kernel_millis: window.kernel_millis(),
+            user_millis: window.user_millis,
+            budget_millis: self.policy.budget_millis(),
+            memory_bytes: memory.map_or(0, |memory| memory.bytes),
+            memory_max_bytes: memory.map_or(0, |memory| memory.max_bytes),
+            memory_level: memory.map_or(0, |memory| memory.level.into()),
+            ..v1::AgentCost::default()
+        };
         self.report.send_if_modified(|report| {
-            report.cost = Some(v1::AgentCost {
-                kernel_millis: window.kernel_millis(),
-                user_millis: window.user_millis,
-                budget_millis: self.policy.budget_millis(),
-                ..v1::AgentCost::default()
-            });
-            false
+            let before = report.cost.replace(cost);
+            let level_before = before.map_or(MemoryLevel::Ample, |before| before.memory_level());
+            let is_new = memory.is_some_and(|memory| memory.level != level_before);
+            if is_new {
+                tell_level(&cost);
+            }
+            is_new
         });
+    }
+}
+
+fn tell_level(cost: &v1::AgentCost) {
+    let (bytes, max_bytes) = (cost.memory_bytes, cost.memory_max_bytes);
+    match cost.memory_level() {
+        MemoryLevel::Unspecified | MemoryLevel::Ample => {
+            info!(
+                bytes,
+                max_bytes, "there is room again in the agent's memory"
+            );
+        }
+        MemoryLevel::Near => warn!(
+            bytes,
+            max_bytes,
+            "the agent's memory is near its bound: caches are given up, and most that is not urgent is left out and counted"
+        ),
+        MemoryLevel::Short => warn!(
+            bytes,
+            max_bytes,
+            "the agent's memory is short: probes are let go, and only what is urgent is told; raise `memory.max_size` \
+             or the limit of the agent's cgroup"
+        ),
     }
 }

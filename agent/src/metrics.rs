@@ -11,6 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
+use inquest_proto::v1::agent_cost::MemoryLevel;
 use inquest_proto::v1::loss::Stage;
 use inquest_proto::v1::probe_status::State;
 
@@ -228,7 +229,31 @@ impl Observer {
             help,
             None,
             budget.metric_type(),
-        )?)
+        )?)?;
+        self.encode_memory(encoder)
+    }
+
+    fn encode_memory(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+        let cost = self.report.borrow().cost.unwrap_or_default();
+        for (name, help, value) in [
+            (
+                "memory_bytes",
+                "Resident memory of the agent and memory of its BPF maps",
+                cost.memory_bytes,
+            ),
+            (
+                "memory_max_bytes",
+                "What both together may take",
+                cost.memory_max_bytes,
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let level = level_word(cost.memory_level()).to_owned();
+        let help = "1 for how near the memory is to what it may be";
+        let sample = (vec![("level", level)], ConstGauge::new(1_i64));
+        encode_family(encoder, "memory_level", help, [sample].into_iter())
     }
 }
 
@@ -257,6 +282,16 @@ pub fn mode_word(state: State) -> &'static str {
         State::Missing => "missing",
         State::Disabled => "disabled",
         State::OnDemand => "on-demand",
+    }
+}
+
+/// What people call a level of memory, in metrics and on the status page.
+pub fn level_word(level: MemoryLevel) -> &'static str {
+    match level {
+        MemoryLevel::Unspecified => "unknown",
+        MemoryLevel::Ample => "ample",
+        MemoryLevel::Near => "near",
+        MemoryLevel::Short => "short",
     }
 }
 

@@ -18,7 +18,7 @@ use crate::admin::Admin;
 use crate::collect::{Collector, CollectorError, FileCollector, Observed};
 use crate::config::Config;
 use crate::coverage::{Coverage, Previous};
-use crate::governor::{self, ArmRequests, Budget};
+use crate::governor::{self, ArmRequests, Budget, MemoryBound};
 use crate::loss::LossTotal;
 use crate::metrics::{self, ShipMetrics};
 use crate::probes::{self, ProbeConfig};
@@ -252,6 +252,7 @@ async fn watch_node(
         ignored: config.syscalls.ignore.clone(),
         ..ProbeConfig::default()
     };
+    let memory = MemoryBound::find(config.memory.max_size.0, &probes.cgroup_root);
     let loaded = tokio::task::spawn_blocking(move || probes::load(&probes))
         .await
         .context("failed to load the probes")?;
@@ -264,7 +265,7 @@ async fn watch_node(
         // With all of them disabled there is nothing to read.
         _ if !is_any_attached => Eyes::None,
         (Some(mut collector), _) => {
-            collector.hold_to(budget(config), requests, agent.report.clone());
+            collector.hold_to(budget(config, memory), requests, agent.report.clone());
             Eyes::Records(Box::new(collector))
         }
         (None, Some(files)) => Eyes::Files(Box::new(files)),
@@ -281,16 +282,18 @@ async fn watch_node(
         cgroup_version: loaded.cgroup_version,
         probes: loaded.probes,
         cost: None,
+        memory_bound: Some(memory),
     });
     Ok(watching)
 }
 
-fn budget(config: &Config) -> Budget {
+fn budget(config: &Config, memory: MemoryBound) -> Budget {
     // A node of unknown size has one CPU.
     let cpus = aya::util::online_cpus().map_or(1, |cpus| cpus.len());
     Budget {
         mode: config.probes.mode,
         cpu_millis: f64::from(config.budget.cpu_millis_per_core) * cpus as f64,
+        memory,
     }
 }
 

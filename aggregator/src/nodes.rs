@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use inquest_api::node::{Cost, Gap, Loss, Node, Probe};
+use inquest_api::node::{Cost, Gap, Loss, MemoryLevel, Node, Probe};
 use inquest_engine::model::{
     Inventory, NodeName, Signal, SignalBody, Timestamp, signal::GapReason,
 };
@@ -275,6 +275,12 @@ fn cost(of: v1::AgentCost) -> Cost {
         budget_millis: figure(of.budget_millis),
         memory_bytes: of.memory_bytes,
         memory_max_bytes: of.memory_max_bytes,
+        memory_level: match of.memory_level() {
+            v1::agent_cost::MemoryLevel::Unspecified => MemoryLevel::Unknown,
+            v1::agent_cost::MemoryLevel::Ample => MemoryLevel::Ample,
+            v1::agent_cost::MemoryLevel::Near => MemoryLevel::Near,
+            v1::agent_cost::MemoryLevel::Short => MemoryLevel::Short,
+        },
         syscalls_per_second: figure(of.syscalls_per_second),
     }
 }

@@ -57,15 +57,27 @@ impl<K: Eq + Hash, V> LruMap<K, V> {
         self.entries.remove(key).map(|entry| entry.value)
     }
 
-    fn make_room(&mut self) {
-        let mut used: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
-        let dropped = (used.len() / DROPPED_PART).min(used.len().saturating_sub(1));
-        if used.is_empty() {
-            return;
+    /// Forgets what was used least recently, but for `kept` entries, and gives their memory back.
+    pub(crate) fn shed(&mut self, kept: usize) {
+        if let Some(surplus) = self.entries.len().checked_sub(kept) {
+            self.forget(surplus);
+            self.entries.shrink_to_fit();
         }
-        let (_, newest_dropped, _) = used.select_nth_unstable(dropped);
-        let newest_dropped = *newest_dropped;
-        self.entries.retain(|_, entry| entry.used > newest_dropped);
+    }
+
+    fn make_room(&mut self) {
+        self.forget((self.entries.len() / DROPPED_PART).max(1));
+    }
+
+    /// Forgets the `count` entries that were used least recently.
+    fn forget(&mut self, count: usize) {
+        let mut used: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
+        let last = count.min(used.len()).checked_sub(1);
+        if let Some(last) = last {
+            let (_, newest, _) = used.select_nth_unstable(last);
+            let newest = *newest;
+            self.entries.retain(|_, entry| entry.used > newest);
+        }
     }
 }
 
@@ -86,6 +98,23 @@ mod tests {
             assert!(map.get_mut(&0).is_some(), "still used when {key} came");
         }
         assert!(!map.contains(&1));
+    }
+
+    #[test]
+    fn keeps_the_most_recently_used_when_it_sheds() {
+        let mut map = LruMap::new(1000);
+        for key in 0..1000 {
+            map.insert(key, key);
+        }
+        assert!(map.get_mut(&3).is_some());
+        map.shed(2000);
+        assert_eq!(map.entries.len(), 1000, "it has no more than that");
+        map.shed(10);
+        assert_eq!(map.entries.len(), 10);
+        assert!(map.entries.capacity() < 100);
+        assert!(map.contains(&3) && map.contains(&999));
+        map.shed(0);
+        assert_eq!(map.get_mut(&3), None);
     }
 
     #[test]

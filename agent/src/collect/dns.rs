@@ -26,6 +26,8 @@ const GATHERED_NS: u64 = 10_000_000_000;
 const FAILURES_GATHERED_NS: u64 = 1_000_000_000;
 /// Queries that wait for their answer, some 200 bytes each.
 const MAX_PENDING: usize = 8192;
+/// Times of queries that are kept, those of answered ones included, at 24 bytes each.
+const MAX_ORDER: usize = 4 * MAX_PENDING;
 /// Owners and resolvers told apart at once.
 const MAX_TALLIES: usize = 1024;
 
@@ -42,6 +44,8 @@ pub(super) struct Dns {
     order: VecDeque<(u64, PendingKey)>,
     tallies: BTreeMap<TallyKey, Tally>,
     searches: Searches,
+    /// At the next occasion, whether or not it is time to.
+    all_due: bool,
 }
 
 #[derive(Debug)]
@@ -73,9 +77,10 @@ impl Dns {
     pub(super) fn due(&mut self, attributor: &mut Attributor) -> Vec<v1::Signal> {
         let ktime_ns = ktime_now_ns();
         self.time_out(ktime_ns);
+        let all_due = std::mem::take(&mut self.all_due);
         let (due, waiting) = std::mem::take(&mut self.tallies)
             .into_iter()
-            .partition(|(_, tally)| is_due(tally, ktime_ns));
+            .partition(|(_, tally)| all_due || is_due(tally, ktime_ns));
         self.tallies = waiting;
         let due: BTreeMap<TallyKey, Tally> = due;
         let signals = due.into_iter().map(|(key, tally)| {
@@ -90,6 +95,12 @@ impl Dns {
             attributor.signal(ktime_ns, subject, Body::DnsQueries(body))
         });
         signals.collect()
+    }
+
+    /// Gives up what it can do without: what is gathered is told at the next occasion.
+    pub(super) fn shed(&mut self) {
+        self.all_due = true;
+        self.searches.shed();
     }
 
     fn asked(&mut self, record: &DnsMessage, message: Message, losses: &mut Losses) {
@@ -131,6 +142,13 @@ impl Dns {
         if let Some(unanswered) = self.pending.insert(key, pending) {
             // It was sent again before its time was up.
             self.end(unanswered, Outcome::TimedOut, ktime_ns);
+        }
+        if self.order.len() >= MAX_ORDER {
+            let pending = &self.pending;
+            self.order.retain(|(asked_ktime_ns, key)| {
+                let pending = pending.get(key);
+                pending.is_some_and(|pending| pending.ktime_ns == *asked_ktime_ns)
+            });
         }
         self.order.push_back((ktime_ns, key));
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CLOCK_INTERVAL, CollectorError, Observed, Out, POLL_INTERVAL,
+    admission::Admission,
     clock::{Clock, ktime_now_ns},
     pace::Pace,
     source::Scheduled,
@@ -20,6 +21,7 @@ use crate::{attribute::Attributor, loss::Losses};
 pub struct FileCollector {
     attributor: Attributor,
     losses: Losses,
+    admission: Admission,
     sources: Vec<Scheduled>,
     statuses: Vec<v1::ProbeStatus>,
 }
@@ -38,6 +40,7 @@ impl FileCollector {
         Self {
             attributor: Attributor::new(cgroups, Clock::measure(), ktime_now_ns()),
             losses: Losses::default(),
+            admission: Admission::default(),
             sources: sources.scheduled,
             statuses: sources.statuses,
         }
@@ -71,7 +74,7 @@ impl FileCollector {
             }
             for source in &mut self.sources {
                 for signal in source.read_if_due(&mut self.attributor, &mut self.losses) {
-                    out.send_or_drop(signal, &mut self.losses);
+                    out.send_or_drop(signal, &mut self.admission, &mut self.losses);
                 }
             }
             out.report(&mut self.losses);

@@ -16,6 +16,9 @@ pub(crate) trait Source: Send {
     /// Returns what there is to tell since the last time. What could not be kept is added to `losses`.
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal>;
 
+    /// Gives up what it can do without, as memory is near its bound; what it has gathered is told at its next reading.
+    fn shed(&mut self) {}
+
     /// Adds what must not go uncounted at the stop of the agent to `losses`.
     fn finish(&mut self, _attributor: &mut Attributor, _losses: &mut Losses) {}
 }
@@ -36,6 +39,11 @@ impl Scheduled {
     /// Has the source tell what was lost since the last time, whether or not it is time to.
     pub(crate) fn finish(&mut self, attributor: &mut Attributor, losses: &mut Losses) {
         self.source.finish(attributor, losses);
+    }
+
+    /// Has the source give up what it can do without.
+    pub(crate) fn shed(&mut self) {
+        self.source.shed();
     }
 
     /// Reads the source if it is time to.

@@ -338,9 +338,7 @@ impl Policy {
             .iter_mut()
             .filter(|candidate| candidate.is_attached())
         {
-            candidate.state = State::LetGo {
-                retry_at: now.saturating_add(candidate.wait),
-            };
+            candidate.go(now);
             changes.push(candidate.let_go(why));
         }
         changes
@@ -360,14 +358,19 @@ impl Candidate {
         !matches!(self.state, State::LetGo { .. })
     }
 
-    /// Lets it go for what it cost; for twice as long as the last time when that was a trial.
-    fn shed(&mut self, now: Duration, window: &Window, budget_millis: f64) -> Change {
+    /// Puts it away; for twice as long as the last time when that was a trial.
+    fn go(&mut self, now: Duration) {
         if matches!(self.state, State::OnTrial { .. }) {
             self.wait = (self.wait * 2).min(WAIT_MAX);
         }
         self.state = State::LetGo {
-            retry_at: now + self.wait,
+            retry_at: now.saturating_add(self.wait),
         };
+    }
+
+    /// Lets it go for what it cost.
+    fn shed(&mut self, now: Duration, window: &Window, budget_millis: f64) -> Change {
+        self.go(now);
         self.let_go(&format!(
             "the agent took {:.1} thousandths of a CPU where {budget_millis:.1} are its budget, {:.1} of them by this \
              probe",

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::admin::as_text;
+use crate::governor::MemoryBound;
 
 /// Who this agent is to the aggregator.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct NodeReport {
     pub probes: Vec<v1::ProbeStatus>,
     /// What the agent cost last; `None` while it watches nothing.
     pub cost: Option<v1::AgentCost>,
+    /// What its memory may be, and who says so; `None` until the probes were tried.
+    pub memory_bound: Option<MemoryBound>,
 }
 
 impl NodeReport {

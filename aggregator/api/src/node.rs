@@ -41,8 +41,33 @@ pub struct Cost {
     /// Resident memory and BPF maps.
     pub memory_bytes: u64,
     pub memory_max_bytes: u64,
+    /// How near the one is to the other.
+    #[serde(default)]
+    pub memory_level: MemoryLevel,
     /// System calls a second on the node; 0 while nothing counts them.
     pub syscalls_per_second: f64,
+}
+
+/// How near an agent's memory is to its bound, and so what it gives up.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MemoryLevel {
+    /// It has not told.
+    #[default]
+    Unknown,
+    /// There is room.
+    Ample,
+    /// It keeps little in memory and leaves out what comes in bursts and is not urgent.
+    Near,
+    /// It tells only what is urgent.
+    Short,
+}
+
+impl MemoryLevel {
+    /// Something is given up for want of memory.
+    pub fn is_scarce(self) -> bool {
+        matches!(self, Self::Near | Self::Short)
+    }
 }
 
 /// One probe of a node's agent.
@@ -84,6 +109,11 @@ pub struct Loss {
 }
 
 impl Node {
+    /// Its agent gives something up for want of memory.
+    pub fn is_short_of_memory(&self) -> bool {
+        self.cost.is_some_and(|cost| cost.memory_level.is_scarce())
+    }
+
     /// What its agent can and cannot see, as the engine reads it.
     pub fn coverage(&self) -> NodeCoverage {
         let (attached, others): (Vec<&Probe>, Vec<&Probe>) =

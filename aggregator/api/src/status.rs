@@ -53,6 +53,9 @@ pub struct AnalysisStatus {
 pub struct NodeCounts {
     pub known: u64,
     pub connected: u64,
+    /// Connected ones whose agents give something up for want of memory.
+    #[serde(default)]
+    pub short_of_memory: u64,
 }
 
 /// How many incidents are kept.

@@ -23,6 +23,7 @@ pub(super) async fn show_status(State(state): State<ApiState>) -> Result<Json<St
         })
         .await?;
     let nodes = Arc::clone(&state.view.nodes.borrow());
+    let connected = || nodes.iter().filter(|node| node.connected);
     let error = state.view.store_error.borrow().clone();
     Ok(Json(Status {
         api_version: API_VERSION.to_owned(),
@@ -39,7 +40,8 @@ pub(super) async fn show_status(State(state): State<ApiState>) -> Result<Json<St
         analysis: (state.analysis)(),
         nodes: NodeCounts {
             known: nodes.len() as u64,
-            connected: nodes.iter().filter(|node| node.connected).count() as u64,
+            connected: connected().count() as u64,
+            short_of_memory: connected().filter(|node| node.is_short_of_memory()).count() as u64,
         },
         incidents: IncidentCounts {
             open: counts.open,

@@ -176,7 +176,10 @@ async fn status_counts_what_is_there() {
     let status = get(&daemon, "/api/v1/status").await.json();
     assert_eq!(status["kind"], "Status");
     assert_eq!(status["incidents"], json!({"open": 2, "resolved": 0}));
-    assert_eq!(status["nodes"], json!({"known": 1, "connected": 1}));
+    assert_eq!(
+        status["nodes"],
+        json!({"known": 1, "connected": 1, "shortOfMemory": 0})
+    );
     assert_eq!(status["store"]["signals"], 2);
     assert_eq!(status["store"]["path"], home.store().to_str().unwrap());
     assert_eq!(status["store"].get("error"), None);

@@ -5,6 +5,8 @@ use crate::attribute::LruMap;
 
 /// Processes and types whose last query is remembered.
 const MAX_REMEMBERED: usize = 4096;
+/// Those that are kept when memory is near its bound.
+const KEPT: usize = 256;
 /// Time within which one query is tried after another.
 const WITHIN_NS: u64 = 10_000_000_000;
 
@@ -48,6 +50,11 @@ impl Searches {
         };
         self.last.insert((pid, kind), last);
         continues
+    }
+
+    /// Forgets all but a few.
+    pub(super) fn shed(&mut self) {
+        self.last.shed(KEPT);
     }
 
     /// Takes note that a query of process `pid` was answered with what was asked for.

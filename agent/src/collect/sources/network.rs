@@ -104,4 +104,8 @@ impl Source for Network {
         self.count_uncounted(losses);
         [drops, flows, socket_drops, neighbors].concat()
     }
+
+    fn shed(&mut self) {
+        self.flows.tell_all();
+    }
 }

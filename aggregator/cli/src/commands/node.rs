@@ -1,7 +1,7 @@
 //! `inquest node list`. Must show what agents report, not what it means.
 
 use inquest_api::List;
-use inquest_api::node::{Cost, Node, Probe};
+use inquest_api::node::{Cost, MemoryLevel, Node, Probe};
 
 use super::Outcome;
 use crate::age;
@@ -85,7 +85,12 @@ fn cpu(cost: Cost) -> String {
 
 fn memory(cost: Cost) -> String {
     let (used, limit) = (cost.memory_bytes, cost.memory_max_bytes);
-    format!("{} of {}", text::bytes(used), text::bytes(limit))
+    let level = match cost.memory_level {
+        MemoryLevel::Unknown | MemoryLevel::Ample => "",
+        MemoryLevel::Near => " (near)",
+        MemoryLevel::Short => " (short)",
+    };
+    format!("{} of {}{level}", text::bytes(used), text::bytes(limit))
 }
 
 fn known(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! `inquest status`. Must judge nothing: that is `doctor`'s.
 
-use inquest_api::status::{AnalysisStatus, Status};
+use inquest_api::status::{AnalysisStatus, NodeCounts, Status};
 
 use super::{Outcome, exit_for};
 use crate::age;
@@ -25,13 +25,7 @@ impl View for Status {
                     self.incidents.open, self.incidents.resolved
                 ),
             ),
-            (
-                "Nodes",
-                format!(
-                    "{} connected of {} known",
-                    self.nodes.connected, self.nodes.known
-                ),
-            ),
+            ("Nodes", nodes(self.nodes)),
             (
                 "Store",
                 format!(
@@ -59,6 +53,14 @@ impl View for Status {
 
     fn names(&self) -> Vec<String> {
         vec!["status/aggregator".to_owned()]
+    }
+}
+
+fn nodes(counts: NodeCounts) -> String {
+    let connected = format!("{} connected of {} known", counts.connected, counts.known);
+    match counts.short_of_memory {
+        0 => connected,
+        short => format!("{connected}, {short} short of memory (see `inquest doctor`)"),
     }
 }
 

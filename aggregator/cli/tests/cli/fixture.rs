@@ -4,7 +4,7 @@
 use inquest_api::incident::{
     CauseChange, ChainLink, Entity, Evidence, Factor, Hypothesis, RootCause, RuledOut, Sentence,
 };
-use inquest_api::node::{Cost, Gap, Loss, Node, Probe};
+use inquest_api::node::{Cost, Gap, Loss, MemoryLevel, Node, Probe};
 use inquest_api::status::{AnalysisStatus, IncidentCounts, NodeCounts, Status, StoreStatus};
 use inquest_api::time::Time;
 use inquest_api::{API_VERSION, Analysis, AnalysisState, Incident};
@@ -227,6 +227,7 @@ impl Fixture {
                 budget_millis: 20.0,
                 memory_bytes: 30 << 20,
                 memory_max_bytes: 96 << 20,
+                memory_level: MemoryLevel::Ample,
                 syscalls_per_second: 4000.0,
             }),
         };
@@ -280,6 +281,7 @@ impl Fixture {
             nodes: NodeCounts {
                 known: 2,
                 connected: 1,
+                short_of_memory: 0,
             },
             incidents: IncidentCounts {
                 open: 1,

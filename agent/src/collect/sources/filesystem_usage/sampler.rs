@@ -31,6 +31,8 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_CGROUPS: usize = 1024;
 /// File systems of cgroups that are remembered; each takes some 150 bytes.
 const MAX_SEEN: usize = 8192;
+/// Answers that are remembered, one for each file system; the next one has all of them asked anew.
+const MAX_ANSWERS: usize = 8192;
 /// How long an answer holds: containers share file systems.
 const FRESH_NS: u64 = 1_000_000_000;
 /// Longest wait for an answer.
@@ -240,6 +242,9 @@ impl Sampler {
             }
         };
         let answer = Answer { ktime_ns, capacity };
+        if self.answers.len() >= MAX_ANSWERS {
+            self.answers.clear();
+        }
         self.answers.insert(mount.device.clone(), answer);
         capacity
     }

@@ -40,6 +40,8 @@ pub(super) struct Flows {
     /// `None` when nobody looks into them.
     shortage_desk: Option<ShortageDesk>,
     gathered: BTreeMap<Owner, Gathered>,
+    /// At the next reading, whether or not it is time to.
+    all_due: bool,
 }
 
 /// What one owner's connections did.
@@ -65,6 +67,7 @@ impl Flows {
             reasons,
             shortage_desk,
             gathered: BTreeMap::new(),
+            all_due: false,
         })
     }
 
@@ -85,7 +88,12 @@ impl Flows {
             }
         }
         let mut signals = Vec::new();
-        for ((netns, cgroup), gathered) in take_due(&mut self.gathered, window.end_ktime_ns) {
+        let due = if std::mem::take(&mut self.all_due) {
+            std::mem::take(&mut self.gathered)
+        } else {
+            take_due(&mut self.gathered, window.end_ktime_ns)
+        };
+        for ((netns, cgroup), gathered) in due {
             let subject = attributor.netns_subject(netns, cgroup, window.end_ktime_ns);
             let start = attributor.wall(gathered.start_ktime_ns);
             for body in self.bodies(gathered) {
@@ -99,6 +107,11 @@ impl Flows {
             }
         }
         signals
+    }
+
+    /// Has all that is gathered told at the next reading.
+    pub(super) fn tell_all(&mut self) {
+        self.all_due = true;
     }
 
     /// Hands in who found no local port, one shortage for each owner.

@@ -1,7 +1,7 @@
 //! The checks themselves: pure functions from what the aggregator told to verdicts. Must give a
 //! next step with every verdict that is not ok.
 
-use inquest_api::node::{Node, Probe};
+use inquest_api::node::{MemoryLevel, Node, Probe};
 use inquest_api::status::{AnalysisStatus, Status};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -144,6 +144,7 @@ fn of_node(node: &Node, now: Timestamp) -> Vec<Check> {
         .into_iter()
         .flatten()
         .collect();
+    checks.extend(memory(node));
     checks.extend(losses(node));
     checks.extend(gaps(node, now));
     if node.spool_bytes > SPOOL_BYTES {
@@ -206,6 +207,26 @@ fn probes(node: &Node) -> Vec<Check> {
     checks
 }
 
+fn memory(node: &Node) -> Option<Check> {
+    let cost = node.cost.filter(|cost| cost.memory_level.is_scarce())?;
+    let gives_up = if cost.memory_level == MemoryLevel::Short {
+        "only kills, failed exits and ends of containers are told, and probes are let go"
+    } else {
+        "most of what comes in bursts and is not urgent is left out"
+    };
+    let detail = format!(
+        "the agent takes {} where {} are its bound: {gives_up}",
+        text::bytes(cost.memory_bytes),
+        text::bytes(cost.memory_max_bytes)
+    );
+    let next = format!(
+        "raise `memory.max_size` or the limit of the agent's cgroup on {}; its `/status` says which one holds",
+        node.name
+    );
+    let name = format!("node/{}/memory", node.name);
+    Some(Check::not_ok(Verdict::Warn, name, detail, next))
+}
+
 fn losses(node: &Node) -> Option<Check> {
     let lost: Vec<String> = node
         .lost
@@ -243,7 +264,7 @@ fn gaps(node: &Node, now: Timestamp) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
-    use inquest_api::node::{Gap, Loss};
+    use inquest_api::node::{Cost, Gap, Loss};
     use inquest_api::time::Time;
 
     use super::*;
@@ -312,6 +333,34 @@ mod tests {
         node.probes[0].state = "on-demand".into();
         node.probes[0].detail = "over the budget".into();
         assert_eq!(verdicts(&of(&node)), [("node/n1/mark_victim", Verdict::Ok)]);
+    }
+
+    #[test]
+    fn memory_near_its_bound_is_a_warning_with_what_is_given_up() {
+        for (level, words) in [
+            (MemoryLevel::Unknown, None),
+            (MemoryLevel::Ample, None),
+            (MemoryLevel::Near, Some("in bursts")),
+            (MemoryLevel::Short, Some("only kills")),
+        ] {
+            let mut node = node();
+            node.cost = Some(Cost {
+                memory_bytes: 90 << 20,
+                memory_max_bytes: 96 << 20,
+                memory_level: level,
+                ..Cost::default()
+            });
+            assert_eq!(node.is_short_of_memory(), words.is_some());
+            let checks = of(&node);
+            let found = checks.iter().find(|check| check.name == "node/n1/memory");
+            assert_eq!(
+                found.map(|check| check.verdict),
+                words.map(|_| Verdict::Warn)
+            );
+            if let (Some(check), Some(words)) = (found, words) {
+                assert!(check.detail.contains(words), "{}", check.detail);
+            }
+        }
     }
 
     #[test]
