@@ -25,6 +25,7 @@ mod recent_processes;
 mod ring_buffer;
 mod source;
 mod sources;
+mod worker;
 mod write_failures;
 
 use std::{

@@ -8,16 +8,11 @@ mod sampler;
 
 use std::{
     fs, io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
-    thread,
+    sync::{Arc, mpsc::RecvTimeoutError},
     time::Duration,
 };
 
-use inquest_proto::v1::{self, loss::Stage, signal::Body};
+use inquest_proto::v1::{self, signal::Body};
 use tokio::time::Instant;
 
 use super::Polled;
@@ -28,6 +23,7 @@ use crate::{
         clock::ktime_now_ns,
         procfs,
         source::Source,
+        worker::{Outlet, Worker},
         write_failures::{WriteFailureReader, WriteFailures},
     },
     loss::Losses,
@@ -48,8 +44,7 @@ const OTHER_ROOT: &str = "/proc/1/root/";
 
 /// The collector's end of the thread that looks.
 pub(super) struct FilesystemSamples {
-    samples: Receiver<Sample>,
-    dropped: Arc<AtomicU64>,
+    worker: Worker<Sample>,
     /// The thread lives as long as somebody may tell it of refused writes.
     _failures: WriteFailures,
 }
@@ -87,15 +82,9 @@ impl FilesystemSamples {
         reader: WriteFailureReader,
         failures: WriteFailures,
     ) -> io::Result<Self> {
-        let (sender, samples) = sync_channel(MAX_WAITING);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
-        thread::Builder::new()
-            .name(POLLED.name.to_owned())
-            .spawn(move || run(sampler, &reader, &sender, &counter))?;
+        let work = move |samples: &Outlet<Sample>| run(sampler, &reader, samples);
         Ok(Self {
-            samples,
-            dropped,
+            worker: Worker::start(POLLED.name, MAX_WAITING, work)?,
             _failures: failures,
         })
     }
@@ -107,21 +96,12 @@ impl Source for FilesystemSamples {
     }
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        losses.add(Stage::Queue, "filesystem_samples", dropped);
-        self.samples
-            .try_iter()
-            .map(|sample| signal(sample, attributor))
-            .collect()
+        let samples = self.worker.take("filesystem_samples", losses);
+        samples.map(|sample| signal(sample, attributor)).collect()
     }
 }
 
-fn run(
-    mut sampler: Sampler,
-    reader: &WriteFailureReader,
-    samples: &SyncSender<Sample>,
-    dropped: &AtomicU64,
-) {
+fn run(mut sampler: Sampler, reader: &WriteFailureReader, samples: &Outlet<Sample>) {
     let mut due = Instant::now();
     loop {
         let left = due.saturating_duration_since(Instant::now());
@@ -135,9 +115,7 @@ fn run(
             Err(RecvTimeoutError::Disconnected) => return,
         };
         for sample in told {
-            if samples.try_send(sample).is_err() {
-                dropped.fetch_add(1, Ordering::Relaxed);
-            }
+            samples.hand_on(sample);
         }
     }
 }
@@ -176,12 +154,14 @@ mod tests {
     #[test]
     fn ends_its_thread_with_the_last_who_could_tell_it_anything() {
         let (failures, reader) = write_failures();
-        let (sender, samples) = sync_channel(1);
         let nowhere = Arc::new(CgroupFs::find(Path::new("/nonexistent")));
         let sampler = Sampler::new(nowhere, 0);
-        let thread = thread::spawn(move || run(sampler, &reader, &sender, &AtomicU64::new(0)));
+        let started = FilesystemSamples::spawn(sampler, reader, failures).unwrap();
+        let FilesystemSamples {
+            worker,
+            _failures: failures,
+        } = started;
         drop(failures);
-        thread.join().unwrap();
-        drop(samples);
+        worker.join();
     }
 }

@@ -11,20 +11,23 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread,
     time::Duration,
 };
 
-use inquest_proto::v1::{self, loss::Stage};
+use inquest_proto::v1;
 use tokio::time::Instant;
 
 use super::Polled;
 use crate::{
     attribute::Attributor,
-    collect::{cgroupfs::CgroupFs, clock::ktime_now_ns, source::Source},
+    collect::{
+        cgroupfs::CgroupFs,
+        clock::ktime_now_ns,
+        source::Source,
+        worker::{Dropped, Outlet, Worker},
+    },
     loss::Losses,
 };
 use sampler::{Finding, ROUND, Sampler};
@@ -49,8 +52,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The collector's end of the sampling thread, which ends when this and all [`ShortageDesk`]s are dropped.
 pub(super) struct NamespaceSamples {
-    findings: Receiver<Finding>,
-    dropped: Arc<AtomicU64>,
+    worker: Worker<Finding>,
     desk: ShortageDesk,
 }
 
@@ -58,14 +60,14 @@ pub(super) struct NamespaceSamples {
 #[derive(Clone, Debug)]
 pub(super) struct ShortageDesk {
     shortages: SyncSender<PortShortage>,
-    dropped: Arc<AtomicU64>,
+    dropped: Dropped,
 }
 
 impl ShortageDesk {
     /// Hands in a shortage, or counts that there was no room.
     pub(super) fn look_into(&self, shortage: PortShortage) {
         if self.shortages.try_send(shortage).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.count();
         }
     }
 }
@@ -88,22 +90,14 @@ impl NamespaceSamples {
     }
 
     fn spawn(sampler: Sampler) -> io::Result<Self> {
-        let (sender, findings) = sync_channel(MAX_WAITING);
         let (shortages, asked) = sync_channel(MAX_SHORTAGES);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
-        thread::Builder::new()
-            .name(POLLED.name.to_owned())
-            .spawn(move || run(sampler, &sender, &asked, &counter))?;
+        let work = move |findings: &Outlet<Finding>| run(sampler, findings, &asked);
+        let worker = Worker::start(POLLED.name, MAX_WAITING, work)?;
         let desk = ShortageDesk {
             shortages,
-            dropped: Arc::clone(&dropped),
+            dropped: worker.dropped(),
         };
-        Ok(Self {
-            findings,
-            dropped,
-            desk,
-        })
+        Ok(Self { worker, desk })
     }
 }
 
@@ -113,26 +107,15 @@ impl Source for NamespaceSamples {
     }
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        losses.add(Stage::Queue, "netns_samples", dropped);
-        self.findings
-            .try_iter()
+        let findings = self.worker.take("netns_samples", losses);
+        findings
             .map(|finding| signal(finding, attributor))
             .collect()
     }
 }
 
-fn run(
-    mut sampler: Sampler,
-    findings: &SyncSender<Finding>,
-    asked: &Receiver<PortShortage>,
-    dropped: &AtomicU64,
-) {
-    let hand_on = |finding| {
-        if findings.try_send(finding).is_err() {
-            dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    };
+fn run(mut sampler: Sampler, findings: &Outlet<Finding>, asked: &Receiver<PortShortage>) {
+    let hand_on = |finding| findings.hand_on(finding);
     let mut due = Instant::now();
     loop {
         match asked.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -160,9 +143,8 @@ mod tests {
     #[test]
     fn ends_its_thread_with_the_collector_and_all_that_ask() {
         let started = NamespaceSamples::spawn(Sampler::default()).unwrap();
-        let NamespaceSamples { findings, desk, .. } = started;
+        let NamespaceSamples { worker, desk } = started;
         drop(desk);
-        // The thread holds the other end as long as it runs.
-        while findings.recv().is_ok() {}
+        worker.join();
     }
 }

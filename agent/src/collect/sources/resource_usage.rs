@@ -12,19 +12,22 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread,
     time::Duration,
 };
 
-use inquest_proto::v1::{self, loss::Stage, signal::Body};
+use inquest_proto::v1::{self, signal::Body};
 
 use super::Polled;
 use crate::{
     attribute::Attributor,
-    collect::{cgroupfs::CgroupFs, clock::ktime_now_ns, source::Source},
+    collect::{
+        cgroupfs::CgroupFs,
+        clock::ktime_now_ns,
+        source::Source,
+        worker::{Outlet, Worker},
+    },
     loss::Losses,
 };
 use counters::Controllers;
@@ -43,8 +46,7 @@ const NODE_PRESSURE: &str = "/proc/pressure/cpu";
 
 /// The collector's end of the sampling thread, which ends when this is dropped.
 pub(super) struct ResourceSamples {
-    samples: Receiver<Sample>,
-    dropped: Arc<AtomicU64>,
+    worker: Worker<Sample>,
     /// Never sent to: its end is the word to stop.
     _stop: SyncSender<()>,
 }
@@ -69,16 +71,10 @@ impl ResourceSamples {
     }
 
     fn spawn(sampler: Sampler) -> io::Result<Self> {
-        let (sender, samples) = sync_channel(MAX_WAITING);
         let (stop, stopped) = sync_channel(0);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
-        thread::Builder::new()
-            .name(POLLED.name.to_owned())
-            .spawn(move || run(sampler, &sender, &stopped, &counter))?;
+        let work = move |samples: &Outlet<Sample>| run(sampler, samples, &stopped);
         Ok(Self {
-            samples,
-            dropped,
+            worker: Worker::start(POLLED.name, MAX_WAITING, work)?,
             _stop: stop,
         })
     }
@@ -90,26 +86,15 @@ impl Source for ResourceSamples {
     }
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        losses.add(Stage::Queue, "resource_samples", dropped);
-        self.samples
-            .try_iter()
-            .map(|sample| signal(sample, attributor))
-            .collect()
+        let samples = self.worker.take("resource_samples", losses);
+        samples.map(|sample| signal(sample, attributor)).collect()
     }
 }
 
-fn run(
-    mut sampler: Sampler,
-    samples: &SyncSender<Sample>,
-    stopped: &Receiver<()>,
-    dropped: &AtomicU64,
-) {
+fn run(mut sampler: Sampler, samples: &Outlet<Sample>, stopped: &Receiver<()>) {
     while stopped.recv_timeout(sampler.pause()) == Err(RecvTimeoutError::Timeout) {
         for sample in sampler.step(ktime_now_ns()) {
-            if samples.try_send(sample).is_err() {
-                dropped.fetch_add(1, Ordering::Relaxed);
-            }
+            samples.hand_on(sample);
         }
     }
 }
@@ -162,14 +147,14 @@ mod tests {
 
     #[test]
     fn ends_its_thread_with_the_collector() {
-        let (sender, samples) = sync_channel(1);
-        let (stop, stopped) = sync_channel(0);
         let cgroups = Arc::new(CgroupFs::find(Path::new("/nonexistent")));
         let controllers = Controllers::find(&cgroups);
-        let sampler = Sampler::new(cgroups, controllers);
-        let thread = thread::spawn(move || run(sampler, &sender, &stopped, &AtomicU64::new(0)));
+        let started = ResourceSamples::spawn(Sampler::new(cgroups, controllers)).unwrap();
+        let ResourceSamples {
+            worker,
+            _stop: stop,
+        } = started;
         drop(stop);
-        thread.join().unwrap();
-        assert!(samples.recv().is_err());
+        worker.join();
     }
 }
