@@ -3,6 +3,7 @@
 
 use super::claim::{Claim, ruled_out};
 use super::last_word;
+use super::security_context_denied::explains;
 use super::{Detector, Verdict};
 use crate::correlate::case::Case;
 use crate::explain::quote::{clean, word};
@@ -29,7 +30,9 @@ impl Detector for FilePermissionDenied {
             return Verdict::Silent;
         };
         let fact = last.fact(case);
-        if !case.troubles.of::<Denials>().is_empty() {
+        let windows = case.troubles.of::<Denials>();
+        let mut denials = windows.iter().flat_map(|window| &window.record.denials);
+        if denials.any(|denial| explains(denial, last.call)) {
             return ruled_out(self.cause(), "a security policy refused it", vec![fact]);
         }
         let victim = case.subject();

@@ -2,14 +2,15 @@
 //! hold for a denial that the program got along with.
 
 use super::claim::{Claim, MAX_SIGNS};
-use super::{Detector, Verdict, last_word};
+use super::last_word::{self, LastWord};
+use super::{Detector, Verdict};
 use crate::correlate::case::Case;
-use crate::correlate::death::Observed;
+use crate::correlate::death::{Death, Observed};
 use crate::explain::facts::Fact;
 use crate::explain::quantity::count;
 use crate::explain::quote::clean;
 use crate::explain::signal_name::SIGSYS;
-use crate::model::signal::{Denial, DenialKind, Denials};
+use crate::model::signal::{Denial, DenialKind, Denials, FailedCall};
 use crate::rank::Strength;
 
 /// Denials without a death: programs try what they may not now and then; a policy that is in the way is
@@ -26,24 +27,16 @@ impl Detector for SecurityContextDenied {
 
     fn detect(&self, case: &Case<'_>) -> Verdict {
         let windows = case.troubles.of::<Denials>();
-        let Some((window, denial)) = telling(case, &windows) else {
+        let refused = last_word::find(case, |call| {
+            all(&windows).any(|(_, denial)| explains(denial, call))
+        });
+        let telling = match case.death() {
+            Some(death) => deadly(&windows, death, refused.as_ref()),
+            None => most_frequent(&windows),
+        };
+        let Some((window, denial)) = telling else {
             return Verdict::Silent;
         };
-        let is_kill = denial.kind == DenialKind::SeccompKill;
-        let died_of_it = case.death().is_some_and(|death| death.died_of() == SIGSYS);
-        let refused = last_word::find(case, |call| call.errno == "EPERM" || call.errno == "EACCES");
-        let total: u64 = windows
-            .iter()
-            .flat_map(|window| &window.record.denials)
-            .map(|denial| denial.count)
-            .sum();
-        let holds = match case.death() {
-            Some(_) => is_kill && died_of_it || refused.is_some(),
-            None => total >= MIN_DENIALS,
-        };
-        if !holds {
-            return Verdict::Silent;
-        }
         let mut signs: Vec<Fact> = vec![fact(case, window, denial)];
         signs.extend(refused.map(|word| word.fact(case)));
         signs.truncate(MAX_SIGNS);
@@ -51,7 +44,7 @@ impl Detector for SecurityContextDenied {
         let (policy, what) = (policy(denial), object(denial));
         let strength = Strength {
             prior: 0.98,
-            specificity: 1.0,
+            specificity: refused.as_ref().map_or(1.0, LastWord::specificity),
             directness: 1.0,
         };
         Claim {
@@ -74,20 +67,41 @@ impl Detector for SecurityContextDenied {
     }
 }
 
-/// The denial that counts: of a death the last, else the most frequent.
-fn telling<'a>(
-    case: &Case<'_>,
-    windows: &[Observed<'a, Denials>],
-) -> Option<(Observed<'a, Denials>, &'a Denial)> {
-    let all = windows.iter().flat_map(|window| {
+/// A denial, and the window in which it was told.
+type Told<'a> = (Observed<'a, Denials>, &'a Denial);
+
+fn all<'a>(windows: &[Observed<'a, Denials>]) -> impl DoubleEndedIterator<Item = Told<'a>> {
+    windows.iter().flat_map(|window| {
         let denials = window.record.denials.iter();
         denials.map(|denial| (*window, denial))
-    });
-    if case.death().is_some() {
-        all.last()
-    } else {
-        all.max_by_key(|(window, denial)| (denial.count, std::cmp::Reverse(&window.signal.id)))
-    }
+    })
+}
+
+/// The last denial that a workload ended for: by the filter's own signal, or after the call that was refused.
+fn deadly<'a>(
+    windows: &[Observed<'a, Denials>],
+    death: &Death<'_>,
+    refused: Option<&LastWord<'_>>,
+) -> Option<Told<'a>> {
+    let was_killed = death.died_of() == SIGSYS;
+    all(windows).rfind(|(_, denial)| {
+        let by_signal = was_killed && denial.kind == DenialKind::SeccompKill;
+        by_signal || refused.is_some_and(|word| explains(denial, word.call))
+    })
+}
+
+/// The denial that is met most, if denials are met often enough.
+fn most_frequent<'a>(windows: &[Observed<'a, Denials>]) -> Option<Told<'a>> {
+    let total: u64 = all(windows).map(|(_, denial)| denial.count).sum();
+    let most = all(windows)
+        .max_by_key(|(window, denial)| (denial.count, std::cmp::Reverse(&window.signal.id)));
+    most.filter(|_| total >= MIN_DENIALS)
+}
+
+/// Whether `denial` may be why `call` failed: the kernel's log does not name the call.
+pub(super) fn explains(denial: &Denial, call: &FailedCall) -> bool {
+    let is_refused = call.errno == "EPERM" || call.errno == "EACCES";
+    is_refused && (denial.syscall.is_empty() || denial.syscall == call.syscall)
 }
 
 const fn policy(denial: &Denial) -> &'static str {
@@ -157,6 +171,7 @@ mod tests {
     use crate::model::{Severity, Signal, SignalBody};
     use crate::testing::checks::causes;
     use crate::testing::scenario::{Nature, Scenario, stands};
+    use crate::testing::signs::call;
     use crate::testing::{Actor, at_ms};
 
     const SCENARIO: Scenario = Scenario {
@@ -200,13 +215,27 @@ mod tests {
         let shop = Actor::new("shop", 40);
         let once = denied(&shop, "d", 0, DenialKind::SeccompErrno, 1);
         let killed = vec![once.clone(), shop.exit("exit", at_ms(1), 9)];
+        let words = vec![call(40, -10, "openat", "EACCES", "/etc/shop.conf")];
+        let by_mode = vec![once.clone(), shop.gave_up("gave-up", 1, 1, words)];
         vec![
             ("a denial that it got along with", vec![once]),
             ("a kill by something else", killed),
+            ("another call that failed later", by_mode),
         ]
     }
 
     stands!(SCENARIO);
+
+    #[test]
+    fn holds_for_an_end_after_the_call_that_was_refused() {
+        let shop = Actor::new("shop", 40);
+        let words = || vec![call(40, -10, "mount", "EPERM", "/mnt")];
+        for kind in [DenialKind::SeccompErrno, DenialKind::Capability] {
+            let refused = denied(&shop, "d", 900, kind, 1);
+            let end = shop.gave_up("exit", 0, 1, words());
+            assert_eq!(causes(vec![end, refused]), [SCENARIO.cause], "{kind:?}");
+        }
+    }
 
     #[test]
     fn holds_for_a_policy_that_is_met_again_and_again() {
