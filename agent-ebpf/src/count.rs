@@ -1,6 +1,9 @@
 //! Counts in maps that the agent empties once a second (`abi::Counted`): what happens too often for a record each.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    maps::{HashMap, PerCpuHashMap},
+};
 use inquest_agent_abi::Counted;
 
 use crate::maps::{GENERATIONS, UNCOUNTED};
@@ -36,6 +39,23 @@ pub(crate) fn entry<K, V>(map: &HashMap<K, V>, key: &K, zero: &V) -> Option<*mut
     // Another CPU may be first; either way it is there, unless there is no room.
     let _inserted = map.insert(key, zero, u64::from(BPF_NOEXIST));
     map.get_ptr_mut(key)
+}
+
+/// Counts one of `key` on this CPU.
+#[inline(always)]
+pub(crate) fn count_here<K>(map: &PerCpuHashMap<K, u64>, key: &K, which: Counted) {
+    // The second time, another CPU has made the entry meanwhile.
+    for _ in 0..2 {
+        if let Some(count) = map.get_ptr_mut(key) {
+            // SAFETY: the value is this CPU's; the agent removes none of the present generation.
+            unsafe { *count += 1 };
+            return;
+        }
+        if map.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+            return;
+        }
+    }
+    uncounted(which);
 }
 
 /// Counts that what was to be counted in `map` found no room.

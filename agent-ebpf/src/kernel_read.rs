@@ -27,7 +27,7 @@ pub(crate) use pids::describe_pids_levels;
 pub(crate) use registers::SyscallPtr;
 pub(crate) use socket::{NetnsPtr, SocketPtr, tcp_state};
 pub(crate) use task::{SIGNAL_MASK, TaskPtr};
-pub(crate) use typed::{Fields, Typed, current_identity, is_compat_call};
+pub(crate) use typed::{Fields, Typed, current_identity, current_registers, is_compat_call};
 
 use aya_ebpf::{
     EbpfContext,
@@ -89,6 +89,21 @@ pub(crate) unsafe fn load<T: Copy>(base: *const u8, offset: &'static Offset) -> 
     layout(offset)
         .get()
         .map(|bytes| unsafe { core::ptr::read_volatile(base.add(bytes).cast::<T>()) })
+}
+
+/// Reads the value at `address` of the current process, zero when it cannot be read.
+#[inline(always)]
+pub(crate) fn read_user_at<T: Copy + Default>(address: Address) -> T {
+    let mut value = T::default();
+    // SAFETY: `value` has room for `T`; the helper checks the source and zeroes `value` on failure.
+    unsafe {
+        bpf_probe_read_user(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            address as *const _,
+        );
+    }
+    value
 }
 
 /// Copies the text at `address`, at most `N` bytes, its NUL included, to `to`.

@@ -1,6 +1,7 @@
 //! The maps and globals of the object. Sizes and names are the abi's.
 
 mod block;
+mod denial;
 mod network;
 mod syscall;
 
@@ -21,6 +22,7 @@ use inquest_agent_abi::{
 use crate::kernel_read::Address;
 
 pub(crate) use block::{BLOCK_IO, BLOCK_REQUESTS};
+pub(crate) use denial::{CAPABILITY_CHECKS, DENIALS};
 pub(crate) use network::{NEIGHBOR_FAILURES, SOCKET_DROPS};
 pub(crate) use syscall::{
     CALL_SCRATCH, FAILURES, FORKS_REFUSED, FORKS_SCRATCH, LAST_WORDS, MOUNT_WALK, NO_WORDS,

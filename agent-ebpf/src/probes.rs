@@ -2,6 +2,7 @@
 //! which are given the kernel's own structs, and the plain tracepoint, which is given a copy of some fields.
 
 mod block;
+mod capability;
 mod cgroup;
 mod dns;
 mod drop;
@@ -17,3 +18,5 @@ mod tcp;
 mod wait;
 
 const SIGKILL: u32 = 9;
+/// A system call that cannot be made, above all one that a seccomp filter refuses.
+const SIGSYS: u32 = 31;

@@ -3,6 +3,7 @@
 
 mod cgroup_path;
 mod counted;
+mod denials;
 mod failed_calls;
 mod last_words;
 mod lifecycle;
@@ -27,6 +28,7 @@ use netns::NetnsOwners;
 
 pub(crate) use cgroup_path::Place;
 pub(crate) use cgroup_path::owner;
+pub use denials::Refused;
 pub use failed_calls::{Failures, Window};
 pub use last_words::FailedBefore;
 pub use oom_scope::{OomEpisodes, OomScope};

@@ -168,6 +168,10 @@ pub const ALL: [Privilege; 7] = [
                 "whose a network namespace is that is older than the agent",
             ),
             shortfall("task_iter", "the names of threads"),
+            shortfall(
+                "kernel_log",
+                "the cgroup of a process that AppArmor or SELinux refused something",
+            ),
         ],
     },
 ];

@@ -3,6 +3,7 @@
 
 mod attach;
 mod block;
+mod capability;
 mod cgroup;
 mod dns;
 mod drop;
@@ -92,11 +93,13 @@ pub enum Family {
     SchedWakeup,
     /// System calls that failed.
     Syscall,
+    /// Capabilities that a thread was asked for and lacks.
+    Capability,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Oom,
         Self::Exit,
         Self::Exec,
@@ -117,6 +120,7 @@ impl Family {
         Self::SchedSwitch,
         Self::SchedWakeup,
         Self::Syscall,
+        Self::Capability,
     ];
 
     /// Returns the name of its probe.
@@ -151,6 +155,7 @@ impl Family {
             Self::SchedSwitch => &sched::SWITCH,
             Self::SchedWakeup => &sched::WAKEUP,
             Self::Syscall => &syscall::PROBE,
+            Self::Capability => &capability::PROBE,
         }
     }
 }

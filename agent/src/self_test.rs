@@ -6,6 +6,7 @@ mod block_io;
 mod cgroup;
 mod check;
 mod daemon_exit;
+mod denials;
 mod dns;
 mod drop;
 mod exec;
@@ -80,6 +81,9 @@ const CHECKS: &[&Check] = &[
     &failed_calls::LAST_WORDS,
     &failed_calls::EXEC,
     &failed_calls::FORK,
+    &denials::SECCOMP_KILL,
+    &denials::SECCOMP_ERRNO,
+    &denials::CAPABILITY,
 ];
 
 /// Checks that are made at the same time: most of them wait, and each alone would take its windows in turn.
@@ -87,10 +91,11 @@ const MAX_AT_ONCE: usize = 4;
 
 /// Probes without a check of their own, each with the probe whose check cannot pass without it.
 #[cfg(test)]
-const PROVEN_WITH: [(&str, &str); 3] = [
+const PROVEN_WITH: [(&str, &str); 4] = [
     ("sched_switch", "task_iter"),
     ("sched_wakeup", "task_iter"),
     ("block_rq_issue", "block_rq_complete"),
+    ("cap_capable", "sys_exit"),
 ];
 
 /// What no check provokes: nobody may set a node's clock for a test, and only lines of the kernel's own are believed.
@@ -98,7 +103,7 @@ const PROVEN_WITH: [(&str, &str); 3] = [
 const UNPROVOKED: [&str; 2] = ["clock", "kernel_log"];
 
 /// Checks whose signal a hook does not tell, by its nature, though the probe is attached by it; and why.
-const BLIND: [(&str, Hook, &str); 3] = [
+const BLIND: [(&str, Hook, &str); 6] = [
     (block_io::CHECK.name, Hook::Tracepoint, WITHOUT_REQUEST),
     (failed_calls::EXEC.name, Hook::Tracepoint, WITHOUT_ARGUMENTS),
     (
@@ -106,7 +111,20 @@ const BLIND: [(&str, Hook, &str); 3] = [
         Hook::Tracepoint,
         WITHOUT_ARGUMENTS,
     ),
+    (
+        denials::SECCOMP_KILL.name,
+        Hook::Tracepoint,
+        WITHOUT_ARGUMENTS,
+    ),
+    (
+        denials::CAPABILITY.name,
+        Hook::Tracepoint,
+        WITHOUT_ARGUMENTS,
+    ),
+    (denials::SECCOMP_ERRNO.name, Hook::Fexit, WITHOUT_FUNCTION),
 ];
+const WITHOUT_FUNCTION: &str =
+    "a call that a filter refuses does not come to the function whose return is seen";
 const WITHOUT_REQUEST: &str = "a plain tracepoint does not tell for whom a thread of the kernel issues a request, as those of loop devices do before 6.12";
 const WITHOUT_ARGUMENTS: &str = "a plain tracepoint does not tell what a call was given";
 

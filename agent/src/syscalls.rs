@@ -1,16 +1,19 @@
-//! System calls and errors by name, which failures are noise, and which are worth their argument. Must not read what
-//! the programs count.
+//! System calls, errors and capabilities by name, which failures are noise, and which are worth their argument. Must not
+//! read what the programs count.
 
+mod capabilities;
 mod errnos;
 mod functions;
 mod ignore;
 mod interest;
 mod names;
+mod required;
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use inquest_agent_abi::{COMPAT_CALL, SyscallPolicy, UNKNOWN_CALL};
 
+pub use capabilities::capability_name;
 pub(crate) use functions::function_of;
 pub use ignore::{IgnoreList, IgnoreRuleError};
 
@@ -30,6 +33,7 @@ pub fn policy(ignored: &IgnoreList) -> Box<SyscallPolicy> {
     let mut policy = Box::new(SyscallPolicy::NONE);
     ignored.fill(&mut policy);
     interest::fill(&mut policy);
+    required::fill(&mut policy);
     policy
 }
 

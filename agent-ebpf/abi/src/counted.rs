@@ -32,9 +32,11 @@ pub enum Counted {
     SocketDrops = 7,
     /// `NeighborKey` to `NeighborCount`.
     NeighborFailures = 8,
+    /// `DenialKey` to a count on each CPU.
+    Denials = 9,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
 }

@@ -58,6 +58,8 @@ pub use wait::WaitLayout;
 pub struct KernelLayout {
     /// `struct task_struct`.
     pub task: TaskLayout,
+    /// `struct cred` and `struct seccomp_filter`.
+    pub privilege: PrivilegeLayout,
     /// `struct signal_struct` and `struct pid`.
     pub process: ProcessLayout,
     /// From a task to the names and ids of its cgroups.
@@ -96,6 +98,8 @@ pub struct KernelLayout {
     pub mark_victim_has_task: u32,
     /// 1 when programs are lent `bpf_get_current_task_btf` (5.11).
     pub has_current_task_btf: u32,
+    /// 1 when the kernel tells of each capability that it asks a thread for (6.14).
+    pub has_capability_checks: u32,
     /// 1 when `sched_process_exit` is told whether the group is dead.
     pub exit_has_group_dead: u32,
     /// 1 when `block_rq_issue` is given the queue before the request: until 5.10.
@@ -111,16 +115,31 @@ offsets! {
     TaskLayout {
         cgroups,
         comm,
+        cred,
         exit_code,
         group_leader,
         mm,
         nsproxy,
         pid,
         real_parent,
+        /// `seccomp.filter`
+        seccomp_filter,
+        /// `seccomp.mode`
+        seccomp_mode,
         signal,
         stack,
         start_time,
         tgid,
+    }
+}
+
+offsets! {
+    /// What a task may do.
+    PrivilegeLayout {
+        /// `cred.cap_effective`
+        effective,
+        /// `seccomp_filter.cache.allow_native`
+        always_allowed,
     }
 }
 
@@ -196,6 +215,8 @@ offsets! {
         code,
         /// `_sifields._sigfault._addr`
         fault_address,
+        /// `_sifields._sigsys._syscall`
+        call,
     }
 }
 
@@ -225,6 +246,8 @@ offsets! {
         sched_wakeup_pid,
         sys_exit_id,
         sys_exit_ret,
+        cap_capable_cap,
+        cap_capable_ret,
         inet_sock_set_state_socket,
         inet_sock_set_state_old,
         inet_sock_set_state_new,
@@ -242,6 +265,7 @@ impl KernelLayout {
     /// A kernel of which nothing is known.
     pub const UNKNOWN: Self = Self {
         task: TaskLayout::ABSENT,
+        privilege: PrivilegeLayout::ABSENT,
         process: ProcessLayout::ABSENT,
         cgroup: CgroupLayout::ABSENT,
         memory: MemoryLayout::ABSENT,
@@ -261,6 +285,7 @@ impl KernelLayout {
         pid_number_size: 0,
         mark_victim_has_task: 0,
         has_current_task_btf: 0,
+        has_capability_checks: 0,
         exit_has_group_dead: 0,
         block_issue_has_queue: 0,
         switch_has_state: 0,

@@ -10,6 +10,7 @@
 mod block;
 mod cgroup;
 mod counted;
+mod denial;
 mod dns;
 mod drop;
 mod exec;
@@ -33,6 +34,7 @@ mod wait;
 pub use block::{BlockIoCount, BlockIoKey, BlockRequest};
 pub use cgroup::{CgroupCreated, CgroupRemoved};
 pub use counted::{Counted, Generation};
+pub use denial::{CAPABILITY_CHECKS, CapabilityCheck, DENIALS, DenialKey, Refuser, Requirement};
 pub use dns::{DNS_PORT, DnsMessage, MAX_DNS_MESSAGE};
 pub use drop::{DropCount, DropKey};
 pub use exec::ProcessExec;
@@ -56,7 +58,7 @@ pub use neighbor::{NeighborCount, NeighborKey};
 pub use oom::{MemoryCgroup, OomKill, ResidentPages};
 pub use process::{CgroupIds, Process};
 pub use rate::{Rate, RateKey};
-pub use signal::{SignalOrigin, SignalSource};
+pub use signal::{SYS_SECCOMP, SignalOrigin, SignalSource};
 pub use socket_drop::SocketDropKey;
 pub use syscall::{
     Argument, COMPAT_CALL, Errnos, ExecFailed, FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS,
@@ -115,6 +117,8 @@ pub mod names {
     pub const FLOWS: &str = "FLOWS";
     /// Hash of `OtherFlowsKey` to `u64`.
     pub const OTHER_FLOWS: &str = "OTHER_FLOWS";
+    /// Per-CPU hash of `u64` by `DenialKey`.
+    pub const DENIALS: &str = "DENIALS";
 }
 
 /// Implements `aya::Pod` for types that the module above promises to be plain.
@@ -133,6 +137,7 @@ pod!(
     CgroupCreated,
     CgroupIds,
     CgroupRemoved,
+    DenialKey,
     DnsMessage,
     DropCount,
     DropKey,

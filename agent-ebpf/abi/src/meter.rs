@@ -47,6 +47,8 @@ impl Meter {
     pub const UDP_FAIL_QUEUE_RCV_SKB: Self = Self(28);
     /// `neigh_timer_handler`
     pub const NEIGH_TIMER_HANDLER: Self = Self(29);
+    /// `cap_capable`
+    pub const CAP_CAPABLE: Self = Self(30);
 
     /// Returns its place in [`Meters`].
     pub const fn index(self) -> usize {

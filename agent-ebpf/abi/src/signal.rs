@@ -20,6 +20,9 @@ impl SignalSource {
     pub const FAULT_AT_ADDRESS: Self = Self(4);
 }
 
+/// `si_code` of SIGSYS when a seccomp filter refused a call.
+pub const SYS_SECCOMP: i32 = 1;
+
 /// Where a signal came from.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,8 +43,8 @@ pub struct SignalOrigin {
     pub target_dying: u32,
     /// The target's parent when it was raised; 0 when unknown.
     pub target_parent_pid: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Of SIGSYS: number of the call that a seccomp filter refused; `UNKNOWN_CALL` when the hook does not tell.
+    pub call: u32,
     /// Only with [`SignalSource::USER`].
     pub sender: Process,
     /// Only with [`SignalSource::USER`].

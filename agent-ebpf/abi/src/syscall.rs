@@ -2,6 +2,7 @@
 
 use crate::{
     CgroupIds, Generation, MAX_COMM, MAX_FILENAME, MAX_PIDS_LEVELS, Process, RecordHeader,
+    Requirement,
 };
 
 /// System calls told apart; Linux has some 470. What is above is counted as one.
@@ -107,6 +108,8 @@ pub struct SyscallPolicy {
     pub arguments: [Argument; MAX_CALLS],
     /// By call of interest, its place below [`MAX_CALLS_OF_INTEREST`].
     pub places: [u8; MAX_CALLS],
+    /// By call, the capability that decides on it; for kernels that do not tell which one they ask for.
+    pub required: [Requirement; MAX_CALLS],
 }
 
 impl SyscallPolicy {
@@ -116,10 +119,11 @@ impl SyscallPolicy {
         remembered: Errnos::NONE,
         arguments: [Argument::UNINTERESTING; MAX_CALLS],
         places: [0; MAX_CALLS],
+        required: [Requirement::NONE; MAX_CALLS],
     };
 }
 
-const _: () = assert!(size_of::<SyscallPolicy>() == 24 * (MAX_CALLS + 1) + 2 * MAX_CALLS);
+const _: () = assert!(size_of::<SyscallPolicy>() == 24 * (MAX_CALLS + 1) + 4 * MAX_CALLS);
 
 /// What failures are counted by.
 #[repr(C)]

@@ -35,6 +35,20 @@ impl SyscallPtr {
         }
     }
 
+    /// Returns the system call that a seccomp filter has ended `task` for: before it goes, the kernel puts the registers
+    /// back as they were, with the call's number where its result would be.
+    #[inline(always)]
+    pub(crate) fn rolled_back_of(task: TaskPtr) -> Option<Self> {
+        let call = Self(registers_of(task)?);
+        let is_64_bit = read::<u16>(call.0, &LAYOUT.wait.registers_cs) == USER_CS;
+        let result: u64 = read_known(call.0, &LAYOUT.wait.registers_ax)?;
+        if is_64_bit && result as u32 == call.number() {
+            Some(call)
+        } else {
+            None
+        }
+    }
+
     /// Returns its number.
     #[inline(always)]
     pub(crate) fn number(self) -> u32 {

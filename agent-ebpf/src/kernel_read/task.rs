@@ -13,6 +13,9 @@ const SIGNAL_GROUP_EXIT: u32 = 0x4;
 /// not known to be on it.
 const THREAD_SIZE: u64 = 16 * 1024;
 
+/// `SECCOMP_MODE_FILTER`. Beyond is `SECCOMP_MODE_DEAD`: seccomp has ended the task.
+const SECCOMP_FILTERS: u32 = 2;
+
 /// Bits 0 to 6 of a wait status: the signal that ended the process.
 pub(crate) const SIGNAL_MASK: u32 = 0x7f;
 
@@ -50,6 +53,29 @@ impl TaskPtr {
     #[inline(always)]
     pub(crate) fn pid(self) -> u32 {
         read(self.0, &LAYOUT.task.tgid)
+    }
+
+    /// Returns whether seccomp filters decide which calls it may make, or have ended it.
+    #[inline(always)]
+    pub(crate) fn is_filtered(self) -> bool {
+        read::<u32>(self.0, &LAYOUT.task.seccomp_mode) >= SECCOMP_FILTERS
+    }
+
+    /// Returns whether its filters let a call pass whatever the arguments are, `None` when the kernel does not know. The
+    /// newest filter knows for those before it, too. Kernel 5.11 and later.
+    #[inline(always)]
+    pub(crate) fn filter_always_allows(self, call: u32) -> Option<bool> {
+        let bits = layout(&LAYOUT.privilege.always_allowed).get()? as u64;
+        let filter: Address = read_known(self.0, &LAYOUT.task.seccomp_filter)?;
+        let word: u64 = read_at(filter + bits + u64::from(call / 64) * 8);
+        Some(word >> (call % 64) & 1 == 1)
+    }
+
+    /// Returns the capabilities that it has in its user namespace, a bit for each, `None` when the kernel does not tell.
+    #[inline(always)]
+    pub(crate) fn effective_capabilities(self) -> Option<u64> {
+        let cred: Address = read_known(self.0, &LAYOUT.task.cred)?;
+        read_known(cred, &LAYOUT.privilege.effective)
     }
 
     /// Returns when its process started, by CLOCK_MONOTONIC.

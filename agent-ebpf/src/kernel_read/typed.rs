@@ -1,7 +1,9 @@
 //! Pointers whose type the verifier knows, so that fields are loaded by plain instructions: for what runs at each
 //! failed system call, where a helper call per field would cost more than all the rest.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task_btf};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_task_btf, bpf_task_pt_regs,
+};
 use inquest_agent_abi::Offset;
 
 use super::{Address, TaskPtr, layout, read};
@@ -81,6 +83,13 @@ pub(crate) fn is_compat_call() -> bool {
         current_typed().field(&LAYOUT.syscall.status)
     };
     status & TS_COMPAT != 0
+}
+
+/// Returns the registers with which the current task came into the kernel. Kernel 5.15 and later.
+#[inline(always)]
+pub(crate) fn current_registers() -> Typed {
+    // SAFETY: the task is one that the verifier knows as such, and so are its registers.
+    unsafe { Typed::new(bpf_task_pt_regs(bpf_get_current_task_btf()) as *const u8) }
 }
 
 #[inline(always)]

@@ -7,13 +7,14 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{Lane, Meter, ProcessExit, RecordKind, SignalSource};
+use inquest_agent_abi::{Lane, Meter, ProcessExit, RecordKind, SYS_SECCOMP, SignalSource};
 
 use crate::{
     emit::emit_within_rate,
-    kernel_read::{Arguments, SIGNAL_MASK, TaskPtr, layout},
+    kernel_read::{Arguments, SIGNAL_MASK, SyscallPtr, TaskPtr, layout},
     maps::{DAEMONS, LAYOUT, ORIGINS, origin_key},
     meter::metered,
+    probes::{SIGSYS, syscall::call_of},
 };
 
 const METER: Meter = Meter::SCHED_PROCESS_EXIT;
@@ -110,11 +111,41 @@ unsafe fn add_origin(task: TaskPtr, signal: u32, record: *mut ProcessExit) {
     // SAFETY: the entry is copied at once; a concurrent writer could only be another signal of the same
     // number to this dead process.
     let Some(origin) = (unsafe { ORIGINS.get(origin_key(task.pid(), signal)) }) else {
+        // SAFETY: as promised by the caller.
+        unsafe { add_seccomp(task, signal, record) };
         return;
     };
     let start = origin.target_start_ktime_ns;
     if start == 0 || start == task.start_ktime_ns() {
         // SAFETY: as promised by the caller.
         unsafe { (*record).origin = *origin };
+    }
+}
+
+/// Adds that a seccomp filter ended the process: kernels before 5.16 do that without raising the signal.
+///
+/// # Safety
+///
+/// `record` is valid for writes.
+#[inline(always)]
+unsafe fn add_seccomp(task: TaskPtr, signal: u32, record: *mut ProcessExit) {
+    if signal != SIGSYS || !task.is_filtered() {
+        return;
+    }
+    let Some(call) = SyscallPtr::rolled_back_of(task) else {
+        return;
+    };
+    // SAFETY: as promised by the caller; who sent it is of no meaning with this source.
+    unsafe {
+        let origin = &raw mut (*record).origin;
+        (*origin).ktime_ns = (*record).header.ktime_ns;
+        (*origin).target_start_ktime_ns = task.start_ktime_ns();
+        (*origin).fault_address = 0;
+        (*origin).source = SignalSource::KERNEL;
+        (*origin).signal = SIGSYS;
+        (*origin).code = SYS_SECCOMP;
+        (*origin).target_dying = 0;
+        (*origin).target_parent_pid = 0;
+        (*origin).call = call_of(call.number().into());
     }
 }

@@ -8,13 +8,15 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
-use inquest_agent_abi::{CgroupIds, MAX_COMM, Meter, Process, SignalOrigin, SignalSource};
+use inquest_agent_abi::{
+    CgroupIds, MAX_COMM, Meter, Process, SignalOrigin, SignalSource, UNKNOWN_CALL,
+};
 
 use crate::{
-    kernel_read::{Address, Arguments, TaskPtr, TracepointFields, layout, read},
+    kernel_read::{Address, Arguments, TaskPtr, TracepointFields, layout, read, read_known},
     maps::{LAYOUT, OOM_VICTIMS, ORIGINS, oom_victim_key, origin_key},
     meter::metered,
-    probes::SIGKILL,
+    probes::{SIGKILL, SIGSYS, syscall::call_of},
 };
 
 /// Signals whose origin is kept: HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, TERM, XCPU, XFSZ and
@@ -61,6 +63,8 @@ struct Raised {
     /// of 5.10 refuses to see copied.
     has_fault_address: bool,
     fault_address: u64,
+    /// See [`SignalOrigin::call`].
+    call: u32,
 }
 
 /// To whom a signal goes, as far as the hook tells.
@@ -183,6 +187,15 @@ impl Target {
     }
 }
 
+/// Returns which call of the current task SIGSYS is about, as the kernel tells at `info`.
+#[inline(always)]
+fn refused_call(signal: u32, info: Address) -> u32 {
+    match read_known::<u32>(info, &LAYOUT.signal.call) {
+        Some(number) if signal == SIGSYS => call_of(number.into()),
+        _ => UNKNOWN_CALL,
+    }
+}
+
 impl Raised {
     /// Returns `signal` with what the kernel tells at `info`.
     #[inline(always)]
@@ -195,6 +208,7 @@ impl Raised {
                 code: read(info, &LAYOUT.signal.code),
                 has_fault_address: layout(&LAYOUT.signal.fault_address).get().is_some(),
                 fault_address: read(info, &LAYOUT.signal.fault_address),
+                call: refused_call(signal, info),
             },
         }
     }
@@ -206,6 +220,7 @@ impl Raised {
             code,
             has_fault_address: false,
             fault_address: 0,
+            call: UNKNOWN_CALL,
         }
     }
 
@@ -243,7 +258,7 @@ impl Raised {
             code: self.code,
             target_dying: u32::from(target.dying),
             target_parent_pid: target.parent_pid,
-            reserved: 0,
+            call: self.call,
             sender: Process {
                 start_ktime_ns: 0,
                 pid: 0,

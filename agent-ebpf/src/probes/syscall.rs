@@ -2,19 +2,19 @@
 //! failed. Kernel 5.10 and later. One comparison for a call that succeeded; for others some 10 loads and an update of a per-CPU count, and for those of interest their argument.
 //! Emits `ExecFailed`, bulk; everything else is counted or kept in maps.
 
+mod denial;
 mod exec;
 mod fork;
 mod last_words;
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
     macros::{btf_tracepoint, fexit, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, FExitContext, RawTracePointContext, TracePointContext},
 };
 use inquest_agent_abi::{Argument, COMPAT_CALL, Counted, FailureKey, Meter, UNKNOWN_CALL};
 
 use crate::{
-    count::{generation, uncounted},
+    count::{count_here, generation},
     kernel_read::{
         Address, Fields, SyscallPtr, TaskPtr, TracepointFields, Typed, current_identity,
         is_compat_call, layout,
@@ -39,6 +39,15 @@ struct Failure {
     place: u32,
 }
 
+/// What a hook sees the end of.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Seen {
+    /// The call.
+    Call,
+    /// The function that makes it: no filter kept the call from that.
+    Function,
+}
+
 const METER: Meter = Meter::SYS_EXIT;
 
 /// For a hook that does not tell the registers, or a call whose registers are of no interest.
@@ -48,7 +57,9 @@ const NOWHERE: Address = 0;
 #[fexit]
 pub(crate) fn syscall_fexit(ctx: FExitContext) -> i32 {
     // SAFETY: such a function is given the caller's `struct pt_regs`, alone.
-    metered(METER, || unsafe { returned(ctx.arg(0), ctx.arg(1)) });
+    metered(METER, || unsafe {
+        returned(ctx.arg(0), ctx.arg(1), Seen::Function)
+    });
     0
 }
 
@@ -60,7 +71,7 @@ pub(crate) fn fork_fexit(ctx: FExitContext) -> i32 {
         if result < 0
             && let Some(call) = SyscallPtr::of(TaskPtr::current())
         {
-            failed(NOWHERE, call.number().into(), result.into());
+            failed(NOWHERE, call.number().into(), result.into(), Seen::Function);
         }
     });
     0
@@ -69,7 +80,9 @@ pub(crate) fn fork_fexit(ctx: FExitContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn syscall_tp_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the first argument of `sys_exit` is the caller's `struct pt_regs`.
-    metered(METER, || unsafe { returned(ctx.arg(0), ctx.arg(1)) });
+    metered(METER, || unsafe {
+        returned(ctx.arg(0), ctx.arg(1), Seen::Call)
+    });
     0
 }
 
@@ -77,11 +90,12 @@ pub(crate) fn syscall_tp_btf(ctx: BtfTracePointContext) -> i32 {
 ///
 /// The verifier knows `registers` as a pointer to a `struct pt_regs`.
 #[inline(always)]
-unsafe fn returned(registers: *const u8, result: i64) {
+unsafe fn returned(registers: *const u8, result: i64, seen: Seen) {
     if result < 0 {
         // SAFETY: as promised by the caller.
         let registers = unsafe { Typed::new(registers) };
-        failed(registers, registers.field(&LAYOUT.syscall.number), result);
+        let number = registers.field(&LAYOUT.syscall.number);
+        failed(registers, number, result, seen);
     }
 }
 
@@ -91,7 +105,8 @@ pub(crate) fn syscall_raw_tp(ctx: RawTracePointContext) -> i32 {
         let result: i64 = ctx.arg(1);
         if result < 0 {
             let registers: Address = ctx.arg(0);
-            failed(registers, registers.field(&LAYOUT.syscall.number), result);
+            let number = registers.field(&LAYOUT.syscall.number);
+            failed(registers, number, result, Seen::Call);
         }
     });
     0
@@ -104,7 +119,8 @@ pub(crate) fn syscall_tracepoint(ctx: TracePointContext) -> u32 {
         let fields = TracepointFields::of(&ctx);
         let result: i64 = fields.get(&LAYOUT.tracepoint.sys_exit_ret);
         if result < 0 {
-            failed(NOWHERE, fields.get(&LAYOUT.tracepoint.sys_exit_id), result);
+            let number = fields.get(&LAYOUT.tracepoint.sys_exit_id);
+            failed(NOWHERE, number, result, Seen::Call);
         }
     });
     0
@@ -113,7 +129,7 @@ pub(crate) fn syscall_tracepoint(ctx: TracePointContext) -> u32 {
 /// A call by the number `number` has returned `result`; -1 is the number of a return from a signal handler, which
 /// leaves whatever the interrupted code had there.
 #[inline(always)]
-fn failed(registers: impl Fields, number: i64, result: i64) {
+fn failed(registers: impl Fields, number: i64, result: i64, seen: Seen) {
     let errno = result.unsigned_abs();
     if errno > MAX_KERNEL_ERRNO || INTERNAL_ERRNOS.contains(&errno) || number < 0 {
         return;
@@ -131,13 +147,15 @@ fn failed(registers: impl Fields, number: i64, result: i64) {
         place: place_of(call),
     };
     count(failure);
+    denial::count(failure, number, registers, seen);
     if failure.argument != Argument::UNINTERESTING {
         tell(failure, registers);
     }
 }
 
+/// Returns the number under which the current call, by the number `number`, is counted.
 #[inline(always)]
-fn call_of(number: u64) -> u32 {
+pub(super) fn call_of(number: u64) -> u32 {
     if is_compat_call() {
         COMPAT_CALL
     } else if number < u64::from(UNKNOWN_CALL) {
@@ -168,7 +186,10 @@ fn place_of(call: u32) -> u32 {
 /// `Errnos::contains` of what the agent overrides.
 #[inline(always)]
 fn contains(words: &'static [u64], errno: u32) -> bool {
-    let word = words.get(errno as usize / 64);
+    // A copy of its own to hold against the bound: what the compiler has on the stack is not bounded to older verifiers by
+    // what they learn of a register.
+    let place = core::hint::black_box(errno as usize / 64);
+    let word = words.get(place);
     word.is_some_and(|word| layout(word) >> (errno % 64) & 1 == 1)
 }
 
@@ -180,18 +201,7 @@ fn count(failure: Failure) {
         errno: failure.errno as u16,
         generation: generation(Counted::Failures) as u16,
     };
-    // The second time, another CPU has made the entry meanwhile.
-    for _ in 0..2 {
-        if let Some(count) = FAILURES.get_ptr_mut(key) {
-            // SAFETY: the value is this CPU's; the agent removes none of the present generation.
-            unsafe { *count += 1 };
-            return;
-        }
-        if FAILURES.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
-            return;
-        }
-    }
-    uncounted(Counted::Failures);
+    count_here(&FAILURES, &key, Counted::Failures);
 }
 
 /// Keeps or emits what a failure of interest is about.

@@ -160,7 +160,7 @@ fn unix_path(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use inquest_agent_abi::{
-        MAX_ARGUMENT, MAX_COMM, RecordHeader, RecordKind, SignalOrigin, SignalSource,
+        MAX_ARGUMENT, MAX_COMM, RecordHeader, RecordKind, SignalOrigin, SignalSource, UNKNOWN_CALL,
     };
     use proptest::prelude::*;
 
@@ -226,7 +226,7 @@ mod tests {
                 code: 0,
                 target_dying: 0,
                 target_parent_pid: 0,
-                reserved: 0,
+                call: UNKNOWN_CALL,
                 sender: process,
                 sender_cgroups: NOWHERE,
             },

@@ -63,6 +63,7 @@ impl Attributor {
             ));
             let body = Body::FatalSignal(fatal);
             signals.push(self.signal(exit.origin.ktime_ns, subject.clone(), body));
+            signals.extend(self.seccomp_kill_signal(exit, &subject));
         }
         let code = if signal == 0 {
             exit.wait_status >> 8 & 0xff
@@ -295,8 +296,8 @@ fn wire_origin(source: SignalSource) -> fatal_signal::Origin {
 }
 
 #[cfg(test)]
-mod tests {
-    use inquest_agent_abi::{CgroupIds, MAX_CGROUP_LEVELS, RecordHeader, RecordKind};
+pub(super) mod tests {
+    use inquest_agent_abi::{CgroupIds, MAX_CGROUP_LEVELS, RecordHeader, RecordKind, UNKNOWN_CALL};
 
     use super::*;
     use crate::attribute::tests::{NOWHERE, attributor, level as sample_level, process};
@@ -322,7 +323,7 @@ mod tests {
             code: 1,
             target_dying: 0,
             target_parent_pid: 0,
-            reserved: 0,
+            call: UNKNOWN_CALL,
             sender: process(77),
             sender_cgroups: CgroupIds {
                 memory: 4,
@@ -332,7 +333,7 @@ mod tests {
         }
     }
 
-    fn exit(wait_status: u32, source: SignalSource) -> ProcessExit {
+    pub(in crate::attribute) fn exit(wait_status: u32, source: SignalSource) -> ProcessExit {
         ProcessExit {
             header: header(RecordKind::PROCESS_EXIT, 1000),
             process: process(42),

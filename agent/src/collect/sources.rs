@@ -12,6 +12,7 @@ mod network;
 mod rate_limits;
 #[cfg(test)]
 mod real_cgroup;
+mod refusals;
 mod resource_usage;
 mod wait_profile;
 
@@ -41,6 +42,7 @@ pub(crate) use namespaces::lists_listeners;
 use namespaces::{NamespaceSamples, ShortageDesk};
 use network::Network;
 use rate_limits::RateLimits;
+use refusals::Refusals;
 use resource_usage::ResourceSamples;
 use wait_profile::WaitProfiler;
 
@@ -169,6 +171,8 @@ pub(crate) fn open(ebpf: &mut Ebpf, kernel: &Kernel, parts: SourceParts) -> Sour
     sources.add("requests to disks are not counted", block_io);
     let limits = RateLimits::open(ebpf, generations.clone());
     sources.add("what was beyond a rate is not counted", limits);
+    let refusals = Refusals::open(ebpf, generations.clone());
+    sources.add("calls that a policy refused are not counted", refusals);
     let failed_calls = FailedCalls::open(ebpf, generations, desks.write_failures);
     sources.add("failed calls are not counted", failed_calls);
     sources

@@ -93,6 +93,7 @@ pub(crate) fn resolve(btf: &KernelBtf, layout: &mut KernelLayout) -> Vec<Missing
     layout.switch_has_state = u32::from(matches!(told("sched_switch", 3), Ok(Some(false))));
     let lent = btf.has_constant("BPF_FUNC_get_current_task_btf");
     layout.has_current_task_btf = u32::from(lent);
+    layout.has_capability_checks = u32::from(matches!(told("cap_capable", 3), Ok(Some(false))));
     layout.tcp.reset_has_reason = u32::from(matches!(told("tcp_send_reset", 2), Ok(Some(_))));
     missing
 }

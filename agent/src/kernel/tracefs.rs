@@ -81,6 +81,9 @@ impl Tracefs {
         let sys_exit = formats("raw_syscalls/sys_exit");
         layout.sys_exit_id = field(&sys_exit, "id");
         layout.sys_exit_ret = field(&sys_exit, "ret");
+        let capable = formats("capability/cap_capable");
+        layout.cap_capable_cap = field(&capable, "cap");
+        layout.cap_capable_ret = field(&capable, "ret");
     }
 }
 

@@ -32,6 +32,8 @@ const COMPRESSED: c_int = 4;
 /// Why a check may be impossible in a guest; any other reason is a failure.
 const GUEST_LACKS: Option<&[&str]> = Some(&[
     "a plain tracepoint does not tell",
+    "kernels before 5.11 do not tell",
+    "a call that a filter refuses does not come to the function",
     // 5.10.
     "probe `sys_exit` is not attached: fexit: this kernel attaches a program to the return of a function once only",
 ]);

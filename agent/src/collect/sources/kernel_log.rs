@@ -1,6 +1,7 @@
-//! Tells trouble of the node that the kernel only logs: reads /dev/kmsg from the agent's start on and keeps the lines of
-//! known patterns. Must never wait for a line.
+//! Tells trouble of the node, and denials, that the kernel only logs: reads /dev/kmsg from the agent's start on and keeps
+//! the lines of known patterns. Must never wait for a line.
 
+mod denials;
 mod entry;
 mod patterns;
 
@@ -20,12 +21,13 @@ use super::{
     Polled,
 };
 use crate::{attribute::Attributor, loss::Losses, privileges::Privileges};
+use denials::LoggedDenials;
 use entry::Entry;
 use patterns::Pattern;
 
 pub(super) const POLLED: Polled = Polled {
     name: "kernel_log",
-    without: "hung tasks, lockups, errors of file systems and hardware",
+    without: "hung tasks, lockups, errors of file systems and hardware, what AppArmor and SELinux refused",
 };
 /// The kernel log, a record for each read.
 const PATH: &str = "/dev/kmsg";
@@ -118,6 +120,7 @@ impl Source for KernelLog {
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
         let mut seen: BTreeMap<(&'static str, String), Seen> = BTreeMap::new();
+        let mut denials = LoggedDenials::default();
         let mut untold = 0;
         self.read_records(losses, |entry| {
             if let Some((pattern, device)) = known(&entry) {
@@ -128,18 +131,21 @@ impl Source for KernelLog {
                 } else {
                     untold += 1;
                 }
+            } else {
+                denials.take(&entry);
             }
         });
         losses.add(Stage::RateLimit, "node_event", untold);
         let now_ns = ktime_now_ns();
         let mut seen: Vec<Seen> = seen.into_values().collect();
         seen.sort_by_key(|seen| seen.at_ns);
-        seen.into_iter()
-            .map(|seen| {
-                let ktime_ns = plausible(seen.at_ns, now_ns);
-                let subject = v1::Subject::default();
-                attributor.signal(ktime_ns, subject, Body::NodeEvent(seen.event))
-            })
+        let events = seen.into_iter().map(|seen| {
+            let ktime_ns = plausible(seen.at_ns, now_ns);
+            let subject = v1::Subject::default();
+            attributor.signal(ktime_ns, subject, Body::NodeEvent(seen.event))
+        });
+        events
+            .chain(denials.tell(now_ns, attributor, losses))
             .collect()
     }
 }

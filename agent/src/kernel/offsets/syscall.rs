@@ -1,14 +1,14 @@
 //! From a returning system call to its arguments, devices and limits of tasks. Must not read anything itself.
 
 use super::{OPTIONAL, Row, row};
-use crate::probes::Family::Syscall;
+use crate::probes::Family::{Capability, Syscall};
 
 /// Registers by their names on x86, then on arm64. The controller's struct starts with its css.
 pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.syscall.number,
         &["pt_regs.orig_ax", "pt_regs.syscallno"],
-        &[Syscall],
+        &[Syscall, Capability],
     ),
     row(
         |l| &mut l.syscall.first,

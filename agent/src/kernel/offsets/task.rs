@@ -6,6 +6,7 @@ use crate::probes::Family::{Exec, Exit, Signal};
 pub(super) const TABLE: &[Row] = &[
     row(|l| &mut l.task.cgroups, &["task_struct.cgroups"], TASKS),
     row(|l| &mut l.task.comm, &["task_struct.comm"], OPTIONAL),
+    row(|l| &mut l.task.cred, &["task_struct.cred"], OPTIONAL),
     row(
         |l| &mut l.task.exit_code,
         &["task_struct.exit_code"],
@@ -23,6 +24,16 @@ pub(super) const TABLE: &[Row] = &[
         &["task_struct.real_parent"],
         OPTIONAL,
     ),
+    row(
+        |l| &mut l.task.seccomp_filter,
+        &["task_struct.seccomp.filter"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.task.seccomp_mode,
+        &["task_struct.seccomp.mode"],
+        OPTIONAL,
+    ),
     row(|l| &mut l.task.signal, &["task_struct.signal"], TASKS),
     row(
         |l| &mut l.task.start_time,
@@ -30,6 +41,16 @@ pub(super) const TABLE: &[Row] = &[
         TASKS,
     ),
     row(|l| &mut l.task.tgid, &["task_struct.tgid"], TASKS),
+    row(
+        |l| &mut l.privilege.effective,
+        &["cred.cap_effective"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.privilege.always_allowed,
+        &["seccomp_filter.cache.allow_native"],
+        OPTIONAL,
+    ),
     row(
         |l| &mut l.process.flags,
         &["signal_struct.flags"],
@@ -65,6 +86,11 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.signal.fault_address,
         &["kernel_siginfo._sifields._sigfault._addr"],
+        OPTIONAL,
+    ),
+    row(
+        |l| &mut l.signal.call,
+        &["kernel_siginfo._sifields._sigsys._syscall"],
         OPTIONAL,
     ),
     row(
