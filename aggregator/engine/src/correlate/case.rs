@@ -19,6 +19,12 @@ use crate::model::{
 /// How far back other workloads of the node are asked about the same trouble.
 const ELSEWHERE: Duration = Duration::from_mins(1);
 
+/// Shells and runtimes end with this plus the number of the signal that ended what they ran.
+const OF_SIGNAL: u32 = 128;
+
+/// The highest signal number of Linux.
+const MAX_SIGNAL: u32 = 64;
+
 /// A case for the detectors.
 #[derive(Debug)]
 pub(crate) struct Case<'a> {
@@ -78,13 +84,15 @@ impl<'a> Case<'a> {
     }
 
     /// Its death, when that was the main process of a workload which failed by itself: with an exit code
-    /// that says so. Of other processes an error is everyday business: shells probe, greps find nothing.
+    /// that says so. Of other processes an error is everyday business: shells probe, greps find nothing,
+    /// and monitors try programs that may not be installed.
     pub(crate) fn failed_main(&self) -> Option<&Death<'a>> {
         self.death().filter(|death| {
             let failed = death
                 .exit
-                .is_some_and(|exit| exit.record.signal == 0 && exit.record.code != 0);
-            failed && death.oom.is_none() && (death.is_main() || self.own_exec_failure().is_some())
+                .is_some_and(|exit| exit.record.signal == 0 && is_failure(exit.record.code));
+            let was_to_be_main = || death.is_starter() && self.own_exec_failure().is_some();
+            failed && death.oom.is_none() && (death.is_main() || was_to_be_main())
         })
     }
 
@@ -183,6 +191,12 @@ impl<'a> Case<'a> {
     pub(crate) fn signal_ids(&self) -> impl Iterator<Item = &'a SignalId> + '_ {
         self.death.iter().flat_map(Death::signal_ids)
     }
+}
+
+/// Whether an exit code says that the program failed. With 128 plus a signal's number it says that it was
+/// stopped, or that its child was: most programs end so after SIGTERM, and what failed before was survived.
+const fn is_failure(code: u32) -> bool {
+    code != 0 && (code <= OF_SIGNAL || code > OF_SIGNAL + MAX_SIGNAL)
 }
 
 /// Where the records of a kind are read: by probes in the kernel, or by the agent from files.

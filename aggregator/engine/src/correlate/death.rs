@@ -24,6 +24,10 @@ const SHORTAGE_MARGIN: Duration = Duration::from_mins(1);
 /// Id of every hierarchy's root cgroup, whose name the kernel keeps empty.
 const ROOT_CGROUP_ID: u64 = 1;
 
+/// How the names of processes begin that runc, crun, youki and systemd (which puts the unit in brackets) let
+/// become the program of a workload.
+const STARTERS: [&str; 4] = ["runc:[", "crun", "youki", "("];
+
 /// A record together with the signal that brought it.
 #[derive(Debug)]
 pub(crate) struct Observed<'a, T> {
@@ -181,6 +185,15 @@ impl<'a> Death<'a> {
             .is_some_and(|exit| !exit.record.exec_chain.is_empty());
         let is_service = self.process.is_some_and(|process| process.parent_pid == 1);
         self.is_container_init() || is_first || is_service && self.container().is_none()
+    }
+
+    /// Whether it was a runtime's or an init's own process that had still to become the program of a
+    /// workload: until then it has the name that those give it.
+    pub(crate) fn is_starter(&self) -> bool {
+        self.process.is_some_and(|process| {
+            let mut names = STARTERS.iter();
+            names.any(|name| process.comm.starts_with(name))
+        })
     }
 
     /// Whether it lived in a container without being its process 1.

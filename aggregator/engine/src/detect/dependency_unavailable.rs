@@ -12,8 +12,8 @@ use crate::correlate::case::Case;
 use crate::correlate::workload::{Domain, peer_entity};
 use crate::explain::address::socket;
 use crate::explain::facts::Fact;
-use crate::model::Severity;
 use crate::model::signal::SocketAddress;
+use crate::model::{Severity, Timestamp};
 use crate::rank::Strength;
 
 const PRIOR: f64 = 0.95;
@@ -26,6 +26,10 @@ const MIN_DURATION: Duration = Duration::from_secs(5);
 
 /// With more connections established than a tenth of the failures, the dependency is there.
 const MAX_ESTABLISHED: u64 = 10;
+
+/// A program that gives up for its connections does so soon after they failed; windows of connections are
+/// seconds long.
+const SOON_AFTER: Duration = Duration::from_secs(10);
 
 /// Finds dependencies that cannot be reached.
 pub(super) struct DependencyUnavailable;
@@ -43,9 +47,12 @@ impl Detector for DependencyUnavailable {
         let connect = last_word::find(case, |call| {
             call.syscall == "connect" && Outcome::of_errno(&call.errno).is_some()
         });
-        if let Some((word, address)) =
-            connect.and_then(|word| Some((word, word.call.address.as_ref()?)))
-        {
+        let refused = connect.and_then(|word| Some((word, word.call.address.as_ref()?)));
+        // Resolvers of names try each address for a way to it, without a port.
+        let refused = refused.filter(|(_, address)| {
+            address.port != 0 && !peer::answers_by_twin(case, address, Timestamp::EPOCH)
+        });
+        if let Some((word, address)) = refused {
             return self.of_last_word(case, word, address);
         }
         let is_state = case.death().is_none();
@@ -53,7 +60,8 @@ impl Detector for DependencyUnavailable {
             return Verdict::Silent;
         }
         let peers = peer::failing(case);
-        let Some(peer) = peers.first() else {
+        let is_wanted = |peer: &&Peer<'_>| !peer.twin_answers && is_near(case, peer);
+        let Some(peer) = peers.iter().find(is_wanted) else {
             return Verdict::Silent;
         };
         self.of_peer(case, peer, is_state)
@@ -151,6 +159,13 @@ impl DependencyUnavailable {
     }
 }
 
+/// Whether connections failed until the death, if there is one.
+fn is_near(case: &Case<'_>, peer: &Peer<'_>) -> bool {
+    let newest = peer.failing.last().map(|window| window.at);
+    case.death()
+        .is_none_or(|death| newest.is_some_and(|newest| death.onset.since(newest) <= SOON_AFTER))
+}
+
 /// What is claimed of which dependency.
 struct Subject<'a> {
     address: &'a SocketAddress,
@@ -164,7 +179,7 @@ impl Subject<'_> {
         case: &Case<'_>,
         strength: Strength,
         signs: Vec<Fact>,
-        until: crate::model::Timestamp,
+        until: Timestamp,
     ) -> Verdict {
         let (who, peer) = (case.subject(), socket(self.address));
         let headline = match case.death() {
@@ -255,7 +270,7 @@ mod tests {
     use crate::testing::Actor;
     use crate::testing::checks::opens;
     use crate::testing::scenario::{Nature, Scenario, stands};
-    use crate::testing::signs::{connect, database, flow};
+    use crate::testing::signs::{address, connect, database, flow};
 
     const SCENARIO: Scenario = Scenario {
         cause: "dependency-unavailable",
@@ -295,7 +310,29 @@ mod tests {
             ),
             shop.dropped("drops", -100, database(), 5),
         ];
+        let by_name = |name: &str| address(name, 6379);
+        let local: Vec<Signal> = (1..9)
+            .map(|second| {
+                let flows = vec![flow(by_name("::1"), 2, 0), flow(by_name("127.0.0.1"), 0, 2)];
+                shop.flows(&format!("flows-{second}"), second * 1000, flows)
+            })
+            .collect();
+        let words = vec![connect(40, 7990, "ENETUNREACH", by_name("2001:db8::1"))];
+        let resolved = vec![
+            shop.flows("flows", 8000, vec![flow(by_name("192.0.2.1"), 0, 1)]),
+            shop.gave_up("exit", 8000, 1, words),
+        ];
+        let waited_at_start = vec![
+            shop.flows("flows", 1000, vec![flow(database(), 1, 0)]),
+            shop.gave_up("exit", 50_000, 1, vec![]),
+        ];
         vec![
+            ("a server that listens in one family of addresses", local),
+            (
+                "a name with an address in a family that has no way out",
+                resolved,
+            ),
+            ("one probe long before the end", waited_at_start),
             ("one probe that was refused", windows(&[(1, 0)])),
             ("a burst that ended at once", windows(&[(50, 0)])),
             (

@@ -175,6 +175,11 @@ mod tests {
             entry.exec_failed("exec", 0, "/usr/local/bin/serve", "ENOENT"),
             entry.gave_up("exit", 500, 0, vec![]),
         ];
+        let child = Actor::new("monitor", 40).child_of(4000);
+        let tried = vec![
+            child.exec_failed("exec", 0, "/usr/bin/nvidia-smi", "ENOENT"),
+            child.helper_gave_up("exit", 1, 127, vec![]),
+        ];
         let format = vec![
             entry.exec_failed("exec", 0, "/app/run", "ENOEXEC"),
             entry.gave_up("exit", 1, 126, vec![]),
@@ -183,10 +188,24 @@ mod tests {
             ("a search through directories", searched),
             ("a program that was found and ended well", well),
             ("a file that is no program", format),
+            ("a tool that a script tried and does without", tried),
         ]
     }
 
     stands!(SCENARIO);
+
+    #[test]
+    fn knows_processes_that_were_to_become_the_program_by_their_names() {
+        for comm in ["runc:[2:INIT]", "crun", "(shop)"] {
+            let starter = Actor::new(comm, 40).child_of(4000);
+            let signals = vec![
+                starter.exec_failed("exec", 0, "/app/serve", "ENOENT"),
+                starter.helper_gave_up("exit", 1, 1, vec![]),
+            ];
+            let causes = crate::testing::checks::causes(signals);
+            assert_eq!(causes, [SCENARIO.cause], "{comm}");
+        }
+    }
 
     #[test]
     fn tells_a_search_in_vain_by_name_and_number_of_directories() {

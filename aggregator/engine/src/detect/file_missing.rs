@@ -3,7 +3,7 @@
 
 use super::claim::{Claim, ruled_out};
 use super::last_word::{self, LastWord, is_look};
-use super::startup::{is_missing_library, is_noise};
+use super::startup::{file_name, is_missing_library, is_noise};
 use super::{Detector, Verdict};
 use crate::correlate::case::Case;
 use crate::explain::quote::{clean, word};
@@ -37,8 +37,11 @@ impl Detector for FileMissing {
         if let Some(word) = opened {
             return claim(case, word, 0.9);
         }
-        match last_word::find(case, is_missing) {
-            Some(word) if word.is_last => claim(case, word, 0.8),
+        let searched = last_word::searched_for(case);
+        let is_looked_for =
+            |call: &FailedCall| is_missing(call) && !searched.contains(file_name(&call.path));
+        match last_word::find(case, is_looked_for) {
+            Some(word) if word.is_last => claim(case, word, 0.7),
             Some(word) => ruled_out(
                 self.cause(),
                 "it was only asked for, and other calls failed after it",
@@ -189,10 +192,78 @@ mod tests {
                 "a file only looked for, before a refused connection",
                 vec![shop.gave_up("s", 0, 1, refused)],
             ),
+            (
+                "a program that was asked to stop",
+                vec![shop.gave_up("s", 0, 143, missing())],
+            ),
         ]
     }
 
     stands!(SCENARIO);
+
+    /// What `strace` shows of programs that end with an error for another reason than a missing file.
+    #[test]
+    fn does_not_take_what_programs_look_for_everywhere_for_what_they_miss() {
+        let programs: [(&str, &[(&str, &str)]); 5] = [
+            (
+                "curl http://127.0.0.1:1",
+                &[
+                    ("openat", "/root/.curlrc"),
+                    ("openat", "/root/.config/curlrc"),
+                    ("openat", "/usr/share/locale/C/LC_MESSAGES/libc.mo"),
+                ],
+            ),
+            (
+                "bash -c 'exit 1'",
+                &[
+                    ("openat", "/usr/lib/locale/C.UTF-8/LC_CTYPE"),
+                    ("newfstatat", "/usr/local/sbin/bash"),
+                    ("newfstatat", "/usr/local/bin/bash"),
+                    ("newfstatat", "/usr/sbin/bash"),
+                ],
+            ),
+            (
+                "perl -e 'use POSIX; exit 1'",
+                &[
+                    ("newfstatat", "/etc/perl/Exporter/Heavy.pmc"),
+                    ("newfstatat", "/etc/perl/Exporter/Heavy.pm"),
+                    ("newfstatat", "/usr/share/perl5/Exporter/Heavy.pm"),
+                    (
+                        "newfstatat",
+                        "/usr/lib/x86_64-linux-gnu/perl-base/Exporter/Heavy.pmc",
+                    ),
+                ],
+            ),
+            (
+                "python3 -c 'import json; raise SystemExit(1)'",
+                &[
+                    ("newfstatat", "/usr/lib/python3.11/json/__init__.abi3.so"),
+                    ("newfstatat", "/usr/lib/python3.11/json/__init__.so"),
+                    ("openat", "/usr/lib/python3.11/lib/libssl.so.3"),
+                ],
+            ),
+            (
+                "java -cp /tmp NoSuch",
+                &[
+                    ("openat", "/usr/lib/jvm/java-17/lib/x86_64/libnet.so"),
+                    ("newfstatat", "/tmp/.java_pid3518"),
+                    ("openat", "/usr/lib/jvm/java-17/lib/libnet.so"),
+                ],
+            ),
+        ];
+        for (program, calls) in programs {
+            let calls = calls
+                .iter()
+                .map(|(syscall, path)| call(40, -10, syscall, "ENOENT", path));
+            let shop = Actor::new("shop", 40);
+            let exit = shop.gave_up("s", 0, 1, calls.collect());
+            assert_eq!(
+                crate::testing::checks::causes(vec![exit]),
+                [""; 0],
+                "{program}"
+            );
+        }
+    }
 
     #[test]
     fn names_the_file_and_not_what_was_only_looked_for() {

@@ -4,6 +4,7 @@
 use super::claim::{Claim, ruled_out};
 use super::last_word;
 use super::security_context_denied::explains;
+use super::startup::is_noise;
 use super::{Detector, Verdict};
 use crate::correlate::case::Case;
 use crate::explain::quote::{clean, word};
@@ -24,7 +25,7 @@ impl Detector for FilePermissionDenied {
     fn detect(&self, case: &Case<'_>) -> Verdict {
         let is_refused = |call: &FailedCall| {
             let refused = call.errno == "EACCES" || call.errno == "EPERM";
-            refused && !call.path.is_empty() && !call.syscall.starts_with("exec")
+            refused && !call.path.is_empty() && !call.syscall.starts_with("exec") && !is_noise(call)
         };
         let Some(last) = last_word::find(case, is_refused) else {
             return Verdict::Silent;
@@ -101,6 +102,8 @@ mod tests {
     fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
         let shop = Actor::new("shop", 40);
         let words = || vec![call(40, -10, "openat", "EACCES", "/var/lib/shop/orders.db")];
+        let pyc = "/usr/lib/python3/shop/__pycache__/main.cpython-311.pyc.139872";
+        let cache = call(40, -10, "openat", "EACCES", pyc);
         let denial = Denial {
             kind: DenialKind::AppArmor,
             syscall: "openat".to_owned(),
@@ -122,6 +125,10 @@ mod tests {
                 vec![shop.helper_gave_up("s", 0, 1, words())],
             ),
             ("a policy that refused it", by_policy),
+            (
+                "a cache that an interpreter would have liked to write",
+                vec![shop.gave_up("s", 0, 1, vec![cache])],
+            ),
         ]
     }
 

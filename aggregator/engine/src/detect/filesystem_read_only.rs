@@ -2,6 +2,7 @@
 //! gave up on it. Must tell the two apart.
 
 use super::claim::{Claim, cited, last_spell};
+use super::startup::is_noise;
 use super::{Detector, Verdict, last_word, node_event};
 use crate::correlate::case::Case;
 use crate::correlate::death::Observed;
@@ -32,7 +33,7 @@ impl Detector for FilesystemReadOnly {
         if case.workload == Workload::Node {
             return self.of_node(case);
         }
-        if let Some(last) = last_word::find(case, |call| call.errno == "EROFS") {
+        if let Some(last) = last_word::find(case, |call| call.errno == "EROFS" && !is_noise(call)) {
             let place = match last.call.mount_point.as_str() {
                 "" => clean(&last.call.path),
                 mount_point => clean(mount_point),
@@ -194,7 +195,18 @@ mod tests {
     }
 
     fn look_alikes() -> Vec<(&'static str, Vec<Signal>)> {
-        vec![("one that always was", vec![usage("usage", false)])]
+        let cache = call(
+            40,
+            -10,
+            "mkdir",
+            "EROFS",
+            "/usr/lib/python3/shop/__pycache__",
+        );
+        let interpreter = Actor::new("shop", 40).gave_up("s", 0, 1, vec![cache]);
+        vec![
+            ("one that always was", vec![usage("usage", false)]),
+            ("an interpreter that keeps no cache", vec![interpreter]),
+        ]
     }
 
     stands!(SCENARIO);

@@ -1,8 +1,10 @@
 //! Which failed call a program most likely ended for. Must tell what every start fails at from what the
 //! program needed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::startup::file_name;
 use crate::correlate::case::Case;
 use crate::correlate::death::Death;
 use crate::explain::address::socket;
@@ -51,6 +53,21 @@ pub(super) fn find<'a>(
         exit: exit.signal,
         at: exit.at.minus(before_end),
     })
+}
+
+/// Names that the main process looked for in several directories near its end: the search may have found
+/// them in the next one.
+pub(super) fn searched_for<'a>(case: &Case<'a>) -> BTreeSet<&'a str> {
+    let near = case.failed_main().map(|death| near_end(case, death));
+    let mut places: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (call, _) in near.unwrap_or_default() {
+        if call.errno == "ENOENT" && is_look(&call.syscall) {
+            let of_name = places.entry(file_name(&call.path)).or_default();
+            of_name.insert(&call.path);
+        }
+    }
+    places.retain(|_, paths| paths.len() > 1);
+    places.into_keys().collect()
 }
 
 /// The failed calls near the end, oldest first, each with how long before.

@@ -11,6 +11,7 @@ use crate::explain::clock::duration;
 use crate::explain::facts::Fact;
 use crate::explain::quantity::count;
 use crate::explain::quote::clean;
+use crate::model::Timestamp;
 use crate::model::signal::{Direction, SocketAddress, TcpFlow, TcpFlows};
 
 /// The windows in which connections to one peer failed, since the last pause.
@@ -21,6 +22,8 @@ pub(super) struct Peer<'a> {
     pub(super) failing: Vec<Observed<'a, TcpFlows>>,
     /// Connections that were established in that time.
     pub(super) established: u64,
+    /// The peer's other name answered in that time: see [`is_twin`].
+    pub(super) twin_answers: bool,
 }
 
 /// The peers that the workload connected to in vain, those with most failures first.
@@ -32,12 +35,34 @@ pub(super) fn failing<'a>(case: &Case<'a>) -> Vec<Peer<'a>> {
         }
     }
     let mut peers: Vec<Peer<'a>> = windows
-        .into_iter()
-        .filter_map(|(address, windows)| Peer::of(address, &windows))
+        .iter()
+        .filter_map(|(address, windows)| Peer::of(address, windows))
         .collect();
+    for peer in &mut peers {
+        let since = peer.failing.first().map(|window| window.at);
+        peer.twin_answers = answers_by_twin(case, peer.address, since.unwrap_or_default());
+    }
     // Stable: peers with equally many failures stay in the order of their addresses.
     peers.sort_by_key(|peer| std::cmp::Reverse(peer.failures()));
     peers
+}
+
+/// Whether the workload reached `address` under its other name from `since` on.
+pub(super) fn answers_by_twin(case: &Case<'_>, address: &SocketAddress, since: Timestamp) -> bool {
+    let windows = case.troubles.of::<TcpFlows>();
+    windows
+        .iter()
+        .filter(|window| window.at >= since)
+        .any(|window| {
+            outgoing(window.record).any(|flow| flow.established > 0 && is_twin(&flow.peer, address))
+        })
+}
+
+/// Whether two addresses may be of one service, in the two families of addresses: a program that knows it
+/// by name tries one after the other, and most servers listen in one family only.
+fn is_twin(one: &SocketAddress, other: &SocketAddress) -> bool {
+    let family = |of: &SocketAddress| of.address.contains(':');
+    one.port == other.port && family(one) != family(other)
 }
 
 /// The flows by which the cgroup connected to others.
@@ -71,6 +96,7 @@ impl<'a> Peer<'a> {
             address,
             failing,
             established,
+            twin_answers: false,
         })
     }
 

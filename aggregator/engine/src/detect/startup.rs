@@ -24,7 +24,7 @@ const OPTIONAL_FILES: [&str; 16] = [
 ];
 
 /// Parts of paths where runtimes look for what they can do without.
-const OPTIONAL_PARTS: [&str; 14] = [
+const OPTIONAL_PARTS: [&str; 18] = [
     "/glibc-hwcaps/",
     "/locale/",
     "/LC_MESSAGES/",
@@ -39,7 +39,24 @@ const OPTIONAL_PARTS: [&str; 14] = [
     "/usercustomize",
     "/proc/",
     "/sys/",
+    "/.config/",
+    "/.cache/",
+    "/.local/",
+    "/.java_pid",
 ];
+
+/// Parts of paths that a program may not be let into, and goes on: caches that it would like to write, and
+/// what belongs to other processes.
+const SPARE_PARTS: [&str; 5] = [
+    "/__pycache__",
+    "/.config/",
+    "/.cache/",
+    "/.local/",
+    "/proc/",
+];
+
+/// The part of `/proc` that programs write on purpose.
+const SETTINGS: &str = "/proc/sys/";
 
 /// Exit code of the loader when a library is missing, and of shells when a program is.
 const NOT_FOUND: u32 = 127;
@@ -47,10 +64,19 @@ const NOT_FOUND: u32 = 127;
 /// Whether every program of some sort fails so and goes on.
 pub(super) fn is_noise(call: &FailedCall) -> bool {
     let path = call.path.as_str();
-    let is_optional = OPTIONAL_FILES.contains(&path)
-        || OPTIONAL_PARTS.iter().any(|part| path.contains(part))
-        || is_library(path);
-    call.errno == "ENOENT" && (is_optional || call.address.is_some())
+    match call.errno.as_str() {
+        "ENOENT" => {
+            OPTIONAL_FILES.contains(&path)
+                || OPTIONAL_PARTS.iter().any(|part| path.contains(part))
+                || is_library(path)
+                || is_of_user(path)
+                || call.address.is_some()
+        }
+        "EACCES" | "EPERM" | "EROFS" => {
+            !path.starts_with(SETTINGS) && SPARE_PARTS.iter().any(|part| path.contains(part))
+        }
+        _ => false,
+    }
 }
 
 /// Whether the call looked for a library, and the exit code says that one was missing.
@@ -59,11 +85,23 @@ pub(super) fn is_missing_library(call: &FailedCall, exit_code: u32) -> bool {
     exit_code == NOT_FOUND && is_library(&call.path) && !is_in_cache
 }
 
-/// Libraries are looked for in directory after directory.
+/// A user's own settings of a program, as `.curlrc`: most users have none.
+fn is_of_user(path: &str) -> bool {
+    let name = file_name(path);
+    name.starts_with('.') && name.ends_with("rc")
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Libraries, of programs and of interpreters, are looked for in directory after directory.
 fn is_library(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = file_name(path);
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    name.contains(".so.") || extension == Some("so")
+    // Perl asks for a compiled form of each of its modules.
+    name.contains(".so.") || extension.is_some_and(|extension| ["so", "pmc"].contains(&extension))
 }
 
 #[cfg(test)]

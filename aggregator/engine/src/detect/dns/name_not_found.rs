@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Resolver, fact, resolvers};
 use crate::correlate::case::Case;
+use crate::correlate::death::Observed;
 use crate::correlate::workload::Domain;
 use crate::detect::claim::{Claim, cited};
 use crate::detect::{Detector, Verdict};
@@ -23,6 +24,14 @@ const MIN_MISSES: u64 = 5;
 
 /// Whoever needs a name asks for longer than this.
 const MIN_DURATION: Duration = Duration::from_secs(5);
+
+/// A program that gives up for a name does so soon after it was not found; windows of questions are seconds
+/// long.
+const SOON_AFTER: Duration = Duration::from_secs(10);
+
+/// Questions of somebody who wants to connect. Of names of addresses (PTR), of services (SRV) and the like
+/// many do not exist, and nobody minds.
+const ADDRESS_KINDS: [&str; 2] = ["A", "AAAA"];
 
 /// Finds names that do not exist.
 pub(in crate::detect) struct DnsNameNotFound;
@@ -45,8 +54,15 @@ impl Detector for DnsNameNotFound {
             let Some((name, misses)) = missing(case, &resolver) else {
                 continue;
             };
-            let lasts = misses >= MIN_MISSES && resolver.lasts() >= MIN_DURATION;
-            if !is_state || lasts {
+            let holds = match case.death() {
+                Some(death) => {
+                    let asking = asking(&resolver, name);
+                    let newest = asking.last().map(|window| window.at);
+                    newest.is_some_and(|newest| death.onset.since(newest) <= SOON_AFTER)
+                }
+                None => misses >= MIN_MISSES && resolver.lasts() >= MIN_DURATION,
+            };
+            if holds {
                 return claim(case, &resolver, name);
             }
         }
@@ -56,16 +72,16 @@ impl Detector for DnsNameNotFound {
 
 fn claim(case: &Case<'_>, resolver: &Resolver<'_>, name: &str) -> Verdict {
     let (who, address) = (case.subject(), socket(resolver.address));
+    let asking = asking(resolver, name);
+    let is_extended = resolver
+        .queries()
+        .any(|query| query.name != name && is_of(query, name));
     let name = clean(name);
-    let asking: Vec<_> = resolver
-        .windows
-        .iter()
-        .copied()
-        .filter(|window| {
-            let mut queries = window.record.queries.iter();
-            queries.any(|query| is_of(query, &name))
-        })
-        .collect();
+    let domains = if is_extended {
+        " and with search domains appended"
+    } else {
+        ""
+    };
     let signs: Vec<Fact> = cited(case, &asking)
         .iter()
         .map(|window| fact(case, *window))
@@ -89,8 +105,8 @@ fn claim(case: &Case<'_>, resolver: &Resolver<'_>, name: &str) -> Verdict {
         what: format!("the name {name} was not found"),
         headline,
         explanation: format!(
-            "The resolver {address} is well and answered NXDOMAIN, for {name} itself and with each search \
-             domain appended: nobody has registered that name."
+            "The resolver {address} is well and answered NXDOMAIN, for {name}{domains}: nobody has \
+             registered that name."
         ),
         impact: format!("{who} does not reach what it knows as {name}"),
         remediation: vec![
@@ -101,11 +117,25 @@ fn claim(case: &Case<'_>, resolver: &Resolver<'_>, name: &str) -> Verdict {
     .holds(case)
 }
 
+/// The windows in which a name was asked for.
+fn asking<'a>(resolver: &Resolver<'a>, name: &str) -> Vec<Observed<'a, DnsQueries>> {
+    let windows = resolver.windows.iter().copied();
+    windows
+        .filter(|window| {
+            let mut queries = window.record.queries.iter();
+            queries.any(|query| is_of(query, name))
+        })
+        .collect()
+}
+
 /// The name asked for most of those that were never found, with how often it was missed. Names with a
 /// search domain appended count as the name itself.
 fn missing<'a>(case: &Case<'a>, resolver: &Resolver<'a>) -> Option<(&'a str, u64)> {
     let mut misses: BTreeMap<&str, u64> = BTreeMap::new();
-    let queries: Vec<&DnsQuery> = resolver.queries().collect();
+    let queries: Vec<&DnsQuery> = resolver
+        .queries()
+        .filter(|query| ADDRESS_KINDS.contains(&query.kind.as_str()))
+        .collect();
     for query in &queries {
         if query.rcode == "NXDOMAIN" {
             *misses.entry(original(query, &queries)).or_default() += query.count;
@@ -144,7 +174,7 @@ fn first_label(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Severity, Signal};
+    use crate::model::{Severity, Signal, SignalBody};
     use crate::testing::Actor;
     use crate::testing::scenario::{Nature, Scenario, stands};
 
@@ -174,10 +204,27 @@ mod tests {
         let shop = Actor::new("shop", 40);
         let mut found = signals(0, 0);
         found.push(shop.asked("found", 7000, "NOERROR", "databse.shop.svc", 2));
+        let reverse: Vec<Signal> = (1..9)
+            .map(|second| {
+                let name = "4.2.0.192.in-addr.arpa";
+                let id = format!("dns-{second}");
+                let mut asked = shop.asked(&id, second * 1000, "NXDOMAIN", name, 2);
+                if let SignalBody::DnsQueries(dns) = &mut asked.body {
+                    dns.queries[0].kind = "PTR".to_owned();
+                }
+                asked
+            })
+            .collect();
+        let long_before = vec![
+            shop.asked("dns", 1000, "NXDOMAIN", "databse.shop", 1),
+            shop.gave_up("exit", 50_000, 1, vec![]),
+        ];
         let mistyped = vec![shop.asked("dns", 1000, "NXDOMAIN", "exmaple.com", 1)];
         vec![
             ("a search list that finds it in the end", found),
             ("a name that somebody mistyped once", mistyped),
+            ("addresses whose names nobody registered", reverse),
+            ("a name that was missed long before the end", long_before),
         ]
     }
 
