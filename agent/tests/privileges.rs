@@ -117,7 +117,7 @@ mod tests {
         if !grant::is_possible() {
             return;
         }
-        let documented = grant::documented();
+        let documented = testkit::documented_capabilities();
         let expected: Vec<_> = LACKS.iter().map(|lack| lack.capability).collect();
         assert_eq!(documented, expected, "one row for each");
         let aggregator = Aggregator::start(Behavior::default());
@@ -148,7 +148,7 @@ mod tests {
         }
         for lack in LACKS {
             let name = lack.capability;
-            let granted: Vec<_> = grant::documented()
+            let granted: Vec<_> = testkit::documented_capabilities()
                 .into_iter()
                 .filter(|capability| *capability != lack.capability)
                 .collect();

@@ -8,6 +8,7 @@ mod initramfs;
 mod machine;
 mod observer;
 mod oom;
+mod privileges;
 mod wire;
 
 use std::fmt;

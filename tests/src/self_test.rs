@@ -20,7 +20,7 @@ const PROBE_OF_BEST: &str = "sys_exit";
 
 /// What `inquest-agent self-test -o json` prints.
 #[derive(Debug, Deserialize)]
-struct Report {
+pub(crate) struct Report {
     outcomes: Vec<Outcome>,
 }
 
@@ -63,23 +63,48 @@ pub async fn prove(
     Ok(())
 }
 
-async fn run(agent: &Path, by: &str, args: &[&str], proof: &mut Proof) -> anyhow::Result<Report> {
-    let output = Command::new(agent)
-        .args(["self-test", "--output", "json"])
-        .args(args)
+impl Report {
+    /// Returns what came of a check, and why where that is told; empty when it was not made.
+    pub(crate) fn told(&self, check: &str) -> String {
+        let mut outcomes = self.outcomes.iter();
+        let outcome = outcomes.find(|outcome| outcome.check == check);
+        outcome.map_or_else(String::new, |outcome| {
+            format!("{} {}", outcome.verdict, outcome.why)
+                .trim()
+                .to_owned()
+        })
+    }
+}
+
+/// Runs a self-test that is ready to run, to its end.
+pub(crate) async fn report(command: Command) -> anyhow::Result<Report> {
+    Ok(finish(command).await?.0)
+}
+
+/// Returns what a self-test reports, and whether its exit code tells of success.
+async fn finish(mut command: Command) -> anyhow::Result<(Report, bool)> {
+    let output = command
+        .args(["--output", "json"])
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output()
         .await
-        .with_context(|| format!("failed to run {}", agent.display()))?;
-    let report: Report = serde_json::from_slice(&output.stdout)
+        .context("failed to run the agent")?;
+    let report = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("the self-test ended with {}", output.status))?;
+    Ok((report, output.status.success()))
+}
+
+async fn run(agent: &Path, by: &str, args: &[&str], proof: &mut Proof) -> anyhow::Result<Report> {
+    let mut command = Command::new(agent);
+    command.arg("self-test").args(args);
+    let (report, succeeded) = finish(command).await?;
     let failed = report
         .outcomes
         .iter()
         .any(|outcome| outcome.verdict == "fail");
     let name = format!("self-test by {by}: exit code tells of failure");
-    proof.exactly(&name, !output.status.success(), failed);
+    proof.exactly(&name, !succeeded, failed);
     Ok(report)
 }
 

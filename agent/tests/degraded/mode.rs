@@ -100,7 +100,7 @@ impl Mode<'_> {
     }
 
     fn command(&self, home: Option<&ScratchCgroup>) -> Command {
-        let granted = grant::documented().into_iter();
+        let granted = testkit::documented_capabilities().into_iter();
         let granted = granted.filter(|capability| Some(*capability) != self.without);
         let granted: Vec<_> = granted.collect();
         let script = format!(

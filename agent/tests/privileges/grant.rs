@@ -4,9 +4,6 @@ use std::process::Command;
 
 use super::process::command;
 
-/// The example of the guide, from which the capabilities are taken.
-const GUIDE: &str = include_str!("../../../docs/privileges.md");
-
 /// Whether capabilities can be given up here. If not, the test is counted as skipped.
 pub(crate) fn is_possible() -> bool {
     if !rustix::process::geteuid().is_root() {
@@ -18,13 +15,6 @@ pub(crate) fn is_possible() -> bool {
         testkit::skip("setpriv is not installed");
     }
     is_there
-}
-
-/// The capabilities that the guide's example adds, in its order, without `CAP_`.
-pub(crate) fn documented() -> Vec<&'static str> {
-    let (_, list) = GUIDE.split_once("add: [").unwrap();
-    let (list, _) = list.split_once(']').unwrap();
-    list.split(", ").collect()
 }
 
 /// The arguments of setpriv(1) that leave `granted` and nothing else to what root executes.

@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
 use super::wire::{Line, Speaker};
-use super::{call_cost, drop_reasons, initramfs, oom};
+use super::{call_cost, drop_reasons, initramfs, oom, privileges};
 use crate::proof::Proof;
 use crate::traces::Traces;
 use crate::{host, output, self_test};
@@ -114,6 +114,8 @@ async fn prove(speaker: &mut Speaker) -> anyhow::Result<()> {
         left.since(&before).join(", "),
         String::new(),
     );
+    hand_on(&mut proof, speaker)?;
+    privileges::prove(Path::new(initramfs::AGENT), &mut proof).await?;
     hand_on(&mut proof, speaker)?;
     drop_reasons::prove(&mut proof)?;
     hand_on(&mut proof, speaker)?;

@@ -5,7 +5,9 @@
 
 pub mod agent;
 pub mod llm;
+mod privileges;
 pub mod signal;
 mod skip;
 
+pub use privileges::documented_capabilities;
 pub use skip::skip;
