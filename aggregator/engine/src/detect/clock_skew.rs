@@ -38,8 +38,8 @@ impl Detector for ClockSkew {
                 case.subject(),
                 duration(step)
             ),
-            explanation: "Before the step the clock was wrong by as much: certificates and tokens may have \
-                          looked expired or not yet valid, and times in logs do not compare."
+            explanation: "Before the step or after it the clock was wrong: certificates and tokens may have \
+                          looked expired or not yet valid, and times in logs from before and after do not compare."
                 .to_owned(),
             impact: "errors of certificates, tokens and leases on this node may have this cause".to_owned(),
             remediation: vec![

@@ -104,12 +104,12 @@ struct Limit {
 
 impl Limit {
     fn of(hit: &PidsLimitHit) -> Self {
-        let path = hit
-            .limiting
-            .as_ref()
-            .and_then(|cgroup| cgroup.path.as_deref());
-        match path.filter(|_| !hit.not_cgroup) {
-            Some(path) => Self::of_cgroup(clean(path), hit),
+        match hit.limiting.as_ref().filter(|_| !hit.not_cgroup) {
+            Some(cgroup) => {
+                let unresolved = || format!("id {}", cgroup.id);
+                let name = cgroup.path.as_deref().map_or_else(unresolved, clean);
+                Self::of_cgroup(name, hit)
+            }
             None => Self::of_user_or_node(),
         }
     }
@@ -212,5 +212,19 @@ mod tests {
         let of_user = Actor::new("shop", 40).signal("hit", at_ms(0), body);
         let incident = &incidents_of(vec![of_user])[0];
         assert!(incident.explanation.contains("RLIMIT_NPROC"));
+    }
+
+    #[test]
+    fn a_limiting_cgroup_without_a_path_is_still_a_cgroup() {
+        let mut hit = hit(false);
+        hit.limiting.as_mut().unwrap().path = None;
+        let unresolved =
+            Actor::new("shop", 40).signal("hit", at_ms(0), SignalBody::PidsLimitHit(hit));
+        let incident = &incidents_of(vec![unresolved])[0];
+        assert!(
+            incident
+                .explanation
+                .starts_with("The cgroup id 76 holds 12 tasks")
+        );
     }
 }

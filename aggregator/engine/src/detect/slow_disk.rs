@@ -25,6 +25,15 @@ const MIN_REQUESTS: u64 = 20;
 /// A device that flushes its caches is slow for a moment.
 const MIN_DURATION: Duration = Duration::from_secs(10);
 
+/// Errors by which a device says that it cannot do something, or has nothing in it, and which whoever asked
+/// reckons with: a trim that it does not know, a drive without a medium, a request that was not to wait.
+const ANSWERS: [&str; 4] = [
+    "operation not supported",
+    "EOPNOTSUPP",
+    "ENOMEDIUM",
+    "EAGAIN",
+];
+
 /// Finds devices that are slow or fail.
 pub(super) struct SlowDisk;
 
@@ -44,13 +53,13 @@ impl Detector for SlowDisk {
         let all = case.troubles.of::<BlockIo>();
         let slow: Vec<_> = all
             .into_iter()
-            .filter(|io| io.record.errors > 0 || mean(io.record) >= MIN_LATENCY)
+            .filter(|io| errors(io.record) > 0 || mean(io.record) >= MIN_LATENCY)
             .collect();
         let spell = last_spell(&slow);
         let (Some(first), Some(newest)) = (spell.first(), spell.last()) else {
             return Verdict::Silent;
         };
-        let errors: u64 = spell.iter().map(|io| io.record.errors).sum();
+        let errors: u64 = spell.iter().map(|io| errors(io.record)).sum();
         let requests: u64 = spell.iter().map(|io| io.record.requests).sum();
         let is_long = newest.at.since(first.record.start) >= MIN_DURATION;
         if errors == 0 && (requests < MIN_REQUESTS || !is_long) {
@@ -88,6 +97,15 @@ impl Detector for SlowDisk {
             ..Claim::of(case, self.cause(), strength)
         }
         .holds(case)
+    }
+}
+
+/// Requests that failed, by an error that says something is wrong.
+fn errors(io: &BlockIo) -> u64 {
+    if ANSWERS.contains(&io.last_error.as_str()) {
+        0
+    } else {
+        io.errors
     }
 }
 
@@ -176,9 +194,14 @@ mod tests {
         let quick = (0..9)
             .map(|number| io(&format!("io-{number}"), number * 6000, 900, 4, 0))
             .collect();
+        let mut trim = io("io", 0, 5, 2, 1);
+        if let SignalBody::BlockIo(io) = &mut trim.body {
+            io.last_error = "operation not supported".to_owned();
+        }
         vec![
             ("one slow request", vec![io("io", 0, 1, 900, 0)]),
             ("many quick requests", quick),
+            ("a trim that the device does not know", vec![trim]),
         ]
     }
 

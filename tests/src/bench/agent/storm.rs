@@ -89,7 +89,8 @@ async fn judge(client: &Client, killed: &BTreeSet<u32>, proof: &mut Proof) -> an
             "  lost: {} {} {} {}: {}",
             loss.stage, loss.reason, loss.kind, loss.cgroup, loss.count
         ));
-        urgent += if loss.reason == "urgent_lane" {
+        // Its ring buffer, and its rate for each cgroup.
+        urgent += if loss.reason.contains("urgent") {
             loss.count
         } else {
             0
