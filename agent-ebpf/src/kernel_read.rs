@@ -22,7 +22,7 @@ pub(crate) use cgroup::{CgroupPtr, MemoryCss};
 pub(crate) use descriptor::DescriptorSocket;
 pub(crate) use file::{MountWalk, OpenFile};
 pub(crate) use neighbor::NeighborPtr;
-pub(crate) use packet::{DevicePtr, IpHeader, PacketPtr, TypedPacket};
+pub(crate) use packet::{DevicePtr, IpHeader, PacketPtr, TypedPacket, protocol};
 pub(crate) use pids::describe_pids_levels;
 pub(crate) use registers::SyscallPtr;
 pub(crate) use socket::{NetnsPtr, SocketPtr, tcp_state};

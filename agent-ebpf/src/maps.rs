@@ -23,7 +23,7 @@ use crate::kernel_read::Address;
 
 pub(crate) use block::{BLOCK_IO, BLOCK_REQUESTS};
 pub(crate) use denial::{CAPABILITY_CHECKS, DENIALS};
-pub(crate) use network::{NEIGHBOR_FAILURES, SOCKET_DROPS};
+pub(crate) use network::{ICMP_ERRORS, NEIGHBOR_FAILURES, SOCKET_DROPS};
 pub(crate) use syscall::{
     CALL_SCRATCH, FAILURES, FORKS_REFUSED, FORKS_SCRATCH, LAST_WORDS, MOUNT_WALK, NO_WORDS,
     SYSCALL_POLICY,

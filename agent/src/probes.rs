@@ -5,7 +5,6 @@ mod attach;
 mod block;
 mod capability;
 mod cgroup;
-mod dns;
 mod drop;
 mod exec;
 mod exit;
@@ -13,6 +12,7 @@ mod failures;
 mod neighbor;
 mod object_version;
 mod oom;
+mod packet;
 mod removal;
 mod returns;
 mod sched;
@@ -71,10 +71,10 @@ pub enum Family {
     SocketDrop,
     /// Addresses on the link that nobody answers for.
     Neighbor,
-    /// DNS queries that are sent.
-    DnsQuery,
-    /// DNS answers that are read.
-    DnsAnswer,
+    /// DNS messages and ICMP errors that are sent.
+    PacketSent,
+    /// Those that are received.
+    PacketReceived,
     /// Steps of TCP connections.
     TcpState,
     /// Segments of TCP that are sent again.
@@ -109,8 +109,8 @@ impl Family {
         Self::Drop,
         Self::SocketDrop,
         Self::Neighbor,
-        Self::DnsQuery,
-        Self::DnsAnswer,
+        Self::PacketSent,
+        Self::PacketReceived,
         Self::TcpState,
         Self::TcpRetransmit,
         Self::TcpResetSent,
@@ -144,8 +144,8 @@ impl Family {
             Self::Drop => &drop::PROBE,
             Self::SocketDrop => &socket_drop::PROBE,
             Self::Neighbor => &neighbor::PROBE,
-            Self::DnsQuery => &dns::QUERY,
-            Self::DnsAnswer => &dns::ANSWER,
+            Self::PacketSent => &packet::SENT,
+            Self::PacketReceived => &packet::RECEIVED,
             Self::TcpState => &tcp::STATE,
             Self::TcpRetransmit => &tcp::RETRANSMIT,
             Self::TcpResetSent => &tcp::RESET_SENT,

@@ -13,6 +13,7 @@ mod exec;
 mod exit;
 mod failed_calls;
 mod filesystem;
+mod icmp;
 mod leftovers;
 mod link;
 mod namespaces;
@@ -66,6 +67,8 @@ const CHECKS: &[&Check] = &[
     &drop::CHECK,
     &socket_drop::CHECK,
     &neighbor::CHECK,
+    &icmp::SENT,
+    &icmp::RECEIVED,
     &tcp::REFUSED,
     &tcp::UNANSWERED,
     &tcp::RESET_SENT,

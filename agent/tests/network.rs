@@ -9,15 +9,20 @@ mod kernel;
 mod live;
 
 #[cfg(test)]
+#[path = "network/router.rs"]
+mod router;
+
+#[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
     use std::time::Duration;
 
-    use inquest_proto::v1::{NeighborFailure, PacketDrop, SocketDrops, signal::Body};
+    use inquest_proto::v1::{IcmpError, NeighborFailure, PacketDrop, SocketDrops, signal::Body};
     use rustix::net::sockopt::set_socket_recv_buffer_size;
 
     use super::kernel::{ip, snmp};
     use super::live::{Agent, in_own_network, nft, nft_counter, own_netns};
+    use super::router::{NARROW, ROUTER, Router};
 
     /// A rule that drops, and counts what it drops, for each of two ports.
     const RULES: &str = "table inet t {
@@ -259,6 +264,139 @@ mod tests {
             assert!(listed.contains(&format!("{address} dev near")), "{listed}");
         }
         assert!(!listed.contains("10.77.0.9"), "{listed}");
+        agent.stop().await;
+    }
+
+    /// Of this namespace: those that it received, or those that it sent.
+    fn icmp_errors(agent: &mut Agent, received: bool) -> Vec<IcmpError> {
+        let bodies = agent.bodies().into_iter();
+        let errors = bodies.filter_map(|body| match body {
+            Body::IcmpErrors(errors) if errors.netns == own_netns() => Some(errors.errors),
+            _ => None,
+        });
+        let errors = errors.flatten();
+        errors.filter(|error| error.received == received).collect()
+    }
+
+    fn errors(errors: &[IcmpError]) -> u64 {
+        errors.iter().map(|error| error.count).sum()
+    }
+
+    #[tokio::test]
+    async fn closed_ports_are_told_by_who_says_so_and_by_who_hears_it() {
+        const DATAGRAMS: usize = 200;
+        if !in_own_network("closed_ports_are_told_by_who_says_so_and_by_who_hears_it") {
+            return;
+        }
+        let Some(mut agent) = Agent::start("net_dev_queue").await else {
+            return;
+        };
+        let cases: [(SocketAddr, [&str; 2]); 2] = [
+            (
+                (Ipv4Addr::LOCALHOST, 9).into(),
+                ["IcmpOutDestUnreachs", "IcmpInDestUnreachs"],
+            ),
+            (
+                (Ipv6Addr::LOCALHOST, 9).into(),
+                ["Icmp6OutDestUnreachs", "Icmp6InDestUnreachs"],
+            ),
+        ];
+        for (closed, counters) in cases {
+            let socket = UdpSocket::bind((closed.ip(), 0)).unwrap();
+            for _ in 0..DATAGRAMS {
+                socket.send_to(b"anyone?", closed).unwrap();
+            }
+            for (counter, received) in counters.into_iter().zip([false, true]) {
+                let counted = snmp(counter);
+                assert!(counted > 0, "{counter}");
+                let ours = |agent: &mut Agent| {
+                    let mut told = icmp_errors(agent, received);
+                    told.retain(|error| error.reporter == closed.ip().to_string());
+                    told
+                };
+                agent.until(|agent| errors(&ours(agent)) >= counted).await;
+                let told = ours(&mut agent);
+                println!("{counter}: {counted} counted, {} told", errors(&told));
+                assert_eq!(errors(&told), counted);
+                for error in told {
+                    assert_eq!(
+                        (error.meaning.as_str(), error.protocol.as_str()),
+                        ("destination unreachable: port unreachable", "udp")
+                    );
+                    let (source, destination) = (error.source.unwrap(), error.destination.unwrap());
+                    let own = socket.local_addr().unwrap();
+                    assert_eq!(source.port, u32::from(own.port()));
+                    assert_eq!(
+                        (destination.address, destination.port),
+                        (closed.ip().to_string(), 9)
+                    );
+                }
+            }
+        }
+        agent.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_router_that_cannot_forward_is_told_with_what_would_fit() {
+        const DESTINATIONS: u8 = 5;
+        if !in_own_network("a_router_that_cannot_forward_is_told_with_what_would_fit") {
+            return;
+        }
+        let _router = Router::start().await;
+        let Some(mut agent) = Agent::start("netif_receive_skb").await else {
+            return;
+        };
+        let v4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let v6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+        // Each destination has a limit of its own to be found.
+        for host in 2..2 + DESTINATIONS {
+            v4.send_to(&[0; 1400], (format!("10.88.0.{host}").as_str(), 9))
+                .unwrap();
+            v6.send_to(&[0; 1400], (format!("fd88::{host}").as_str(), 9))
+                .unwrap();
+        }
+        v4.set_ttl(1).unwrap();
+        v4.send_to(b"not far", ("10.88.0.99", 9)).unwrap();
+        let [router_v4, router_v6] = ROUTER;
+        let expected = [
+            (
+                "destination unreachable: fragmentation needed",
+                router_v4,
+                NARROW,
+                "IcmpInDestUnreachs",
+            ),
+            ("packet too big", router_v6, NARROW, "Icmp6InPktTooBigs"),
+            (
+                "time exceeded: too many hops",
+                router_v4,
+                0,
+                "IcmpInTimeExcds",
+            ),
+        ];
+        for (meaning, reporter, mtu, counter) in expected {
+            let ours = |agent: &mut Agent| {
+                let mut told = icmp_errors(agent, true);
+                told.retain(|error| error.meaning == meaning);
+                told
+            };
+            agent
+                .until(|agent| {
+                    let counted = snmp(counter);
+                    counted > 0 && errors(&ours(agent)) >= counted
+                })
+                .await;
+            let (told, counted) = (ours(&mut agent), snmp(counter));
+            println!("{counter}: {counted} counted, {} told", errors(&told));
+            assert_eq!(errors(&told), counted);
+            for error in told {
+                assert_eq!((error.reporter.as_str(), error.mtu), (reporter, mtu));
+                let destination = error.destination.unwrap().address;
+                assert!(
+                    destination.starts_with("10.88.0.") || destination.starts_with("fd88::"),
+                    "{destination}"
+                );
+            }
+        }
         agent.stop().await;
     }
 }

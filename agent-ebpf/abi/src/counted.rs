@@ -34,9 +34,11 @@ pub enum Counted {
     NeighborFailures = 8,
     /// `DenialKey` to a count on each CPU.
     Denials = 9,
+    /// `IcmpKey` to `IcmpCount`.
+    IcmpErrors = 10,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 }

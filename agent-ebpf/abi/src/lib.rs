@@ -16,6 +16,7 @@ mod drop;
 mod exec;
 mod exit;
 mod header;
+mod icmp;
 mod layout;
 mod limits;
 mod loss;
@@ -40,16 +41,18 @@ pub use drop::{DropCount, DropKey};
 pub use exec::ProcessExec;
 pub use exit::ProcessExit;
 pub use header::{RecordHeader, RecordKind};
+pub use icmp::{IcmpCount, IcmpKey};
 pub use layout::{
     BlockLayout, CgroupLayout, DropLayout, FileLayout, KernelLayout, MemoryLayout, NeighborLayout,
     Offset, PacketLayout, PidsLayout, ProcessLayout, SignalLayout, SocketLayout, SyscallLayout,
     TaskLayout, TcpLayout, TracepointLayout, WaitLayout,
 };
 pub use limits::{
-    BLOCK_IO, BLOCK_REQUESTS, BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, LISTENERS, MAX_CGROUP_LEVELS,
-    MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME, MAX_INTERFACE_NAME, MAX_PIDS_LEVELS,
-    NEIGHBOR_FAILURES, OTHER_FLOWS, RATES, SHED, SIGNAL_ORIGINS, SOCKET_DROPS, SOCKET_OWNERS,
-    URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
+    BLOCK_IO, BLOCK_REQUESTS, BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, ICMP_ERRORS, LISTENERS,
+    MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME,
+    MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, NEIGHBOR_FAILURES, OTHER_FLOWS, RATES, SHED,
+    SIGNAL_ORIGINS, SOCKET_DROPS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
+    WATCHED_CGROUPS,
 };
 pub use loss::{Lane, LossCounts, loss_index, shed_index};
 pub use mark::{ABI_MARK, ABI_MARK_PREFIX};
@@ -89,6 +92,8 @@ pub mod names {
     pub const DROPS: &str = "DROPS";
     /// Hash of `SocketDropKey` to `u64`.
     pub const SOCKET_DROPS: &str = "SOCKET_DROPS";
+    /// Hash of `IcmpKey` to `IcmpCount`.
+    pub const ICMP_ERRORS: &str = "ICMP_ERRORS";
     /// Hash of `NeighborKey` to `NeighborCount`.
     pub const NEIGHBOR_FAILURES: &str = "NEIGHBOR_FAILURES";
     /// Hash of [`crate::BlockIoCount`] by [`crate::BlockIoKey`].
@@ -141,6 +146,8 @@ pod!(
     DnsMessage,
     DropCount,
     DropKey,
+    IcmpCount,
+    IcmpKey,
     NeighborCount,
     NeighborKey,
     SocketDropKey,

@@ -27,6 +27,10 @@ pub const DROPS: u32 = 8192;
 /// each the map takes 100 KB.
 pub const SOCKET_DROPS: u32 = 1024;
 
+/// Kinds of ICMP errors counted apart in a second: the kernel sends some 1,000 a second at most (`icmp_msgs_per_sec`), and
+/// may receive those of several that do. With 120 bytes each the map takes 250 KB.
+pub const ICMP_ERRORS: u32 = 2048;
+
 /// Addresses given up in a second: as many as one device's table of neighbors holds (`gc_thresh3`). With 110 bytes each
 /// the map takes 110 KB.
 pub const NEIGHBOR_FAILURES: u32 = 1024;

@@ -1,5 +1,7 @@
 //! Reads packets: their headers as far as the ports, and the device and socket they are at.
 
+mod icmp;
+
 use aya_ebpf::programs::BtfTracePointContext;
 use inquest_agent_abi::MAX_INTERFACE_NAME;
 
@@ -14,9 +16,15 @@ const NO_HEADER: u16 = u16::MAX;
 /// Where the two headers say what they carry.
 const PROTOCOL_IN_IPV4: u64 = 9;
 const PROTOCOL_IN_IPV6: u64 = 6;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
+
+/// Protocols of IP, as wide as a socket has them.
+pub(crate) mod protocol {
+    pub(crate) const ICMP: u16 = 1;
+    pub(crate) const TCP: u16 = 6;
+    pub(crate) const UDP: u16 = 17;
+    pub(crate) const ICMPV6: u16 = 58;
+    pub(crate) const SCTP: u16 = 132;
+}
 
 /// A `struct sk_buff`.
 #[derive(Clone, Copy)]
@@ -92,16 +100,7 @@ impl PacketPtr {
         let first: u8 = read_at(at);
         // What the header says must be what the packet is: a header may be about to be written.
         match (read::<u16>(self.0, &LAYOUT.packet.protocol), first >> 4) {
-            (ETHERTYPE_IPV4, 4) => Some(IpHeader {
-                at,
-                v6: false,
-                len: (first & 0xf) * 4,
-            }),
-            (ETHERTYPE_IPV6, 6) => Some(IpHeader {
-                at,
-                v6: true,
-                len: 40,
-            }),
+            (ETHERTYPE_IPV4, 4) | (ETHERTYPE_IPV6, 6) => Some(IpHeader::at(at, first)),
             _ => None,
         }
     }
@@ -119,21 +118,24 @@ impl TypedPacket {
         Self(ctx.arg(0))
     }
 
-    /// Returns whether a UDP socket sends it.
+    /// Returns the protocol of the socket that sends it, 0 when it is forwarded.
     #[inline(always)]
-    pub(crate) fn is_sent_by_udp(self) -> bool {
+    pub(crate) fn sender_protocol(self) -> u16 {
         // SAFETY: the argument is a packet, and its field a socket or null, which the kernel reads zero from.
         unsafe {
             let Some(socket) = load::<*const u8>(self.0, &LAYOUT.packet.socket) else {
-                return false;
+                return 0;
             };
-            !socket.is_null() && load(socket, &LAYOUT.socket.protocol) == Some(u16::from(UDP))
+            if socket.is_null() {
+                return 0;
+            }
+            load(socket, &LAYOUT.socket.protocol).unwrap_or_default()
         }
     }
 
-    /// Returns whether it carries UDP, as it arrives at a device.
+    /// Returns the protocol that it carries as it arrives at a device, 0 when it is not of IP.
     #[inline(always)]
-    pub(crate) fn arrives_with_udp(self) -> bool {
+    pub(crate) fn arriving_protocol(self) -> u16 {
         // SAFETY: the argument is a packet.
         let (protocol, data) = unsafe {
             (
@@ -144,9 +146,11 @@ impl TypedPacket {
         let offset = match protocol {
             Some(ETHERTYPE_IPV4) => PROTOCOL_IN_IPV4,
             Some(ETHERTYPE_IPV6) => PROTOCOL_IN_IPV6,
-            _ => return false,
+            _ => return 0,
         };
-        data.is_some_and(|data| read_at::<u8>(data.wrapping_add(offset)) == UDP)
+        data.map_or(0, |data| {
+            u16::from(read_at::<u8>(data.wrapping_add(offset)))
+        })
     }
 
     /// Returns it as one that is read by calls.
@@ -166,6 +170,17 @@ pub(crate) struct IpHeader {
 }
 
 impl IpHeader {
+    /// Returns the header at `at`, whose first byte is that of one.
+    #[inline(always)]
+    fn at(at: Address, first: u8) -> Self {
+        let v6 = first >> 4 == 6;
+        Self {
+            at,
+            v6,
+            len: if v6 { 40 } else { (first & 0xf) * 4 },
+        }
+    }
+
     /// Returns 4 or 6.
     #[inline(always)]
     pub(crate) fn version(self) -> u8 {
@@ -198,7 +213,10 @@ impl IpHeader {
     /// Returns source and destination port, both 0 for a protocol without ports and for a later fragment.
     #[inline(always)]
     pub(crate) fn ports(self) -> (u16, u16) {
-        let has_ports = matches!(self.protocol(), TCP | UDP | SCTP);
+        let has_ports = matches!(
+            u16::from(self.protocol()),
+            protocol::TCP | protocol::UDP | protocol::SCTP
+        );
         if !has_ports || (!self.v6 && self.is_later_fragment()) {
             return (0, 0);
         }

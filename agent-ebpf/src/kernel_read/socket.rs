@@ -1,6 +1,6 @@
 //! Reads sockets and network namespaces.
 
-use super::{Address, CgroupPtr, read};
+use super::{Address, CgroupPtr, packet::protocol, read};
 use crate::maps::LAYOUT;
 
 /// States of `include/net/tcp_states.h`.
@@ -18,8 +18,6 @@ pub(crate) mod tcp_state {
 }
 
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
-const IPPROTO_UDP: u16 = 17;
 
 /// Low bits of `sk_cgrp_data` on kernels before 5.16: the first says that it is no pointer.
 const CGROUP_FLAGS: u64 = 0b11;
@@ -51,13 +49,13 @@ impl SocketPtr {
     /// Returns whether it is one of TCP; one of MPTCP is not, but those below it are.
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
-        read::<u16>(self.0, &LAYOUT.socket.protocol) == IPPROTO_TCP
+        self.protocol() == protocol::TCP
     }
 
-    /// Returns whether it is one of UDP.
+    /// Returns its protocol, one of [`protocol`] and others; 0 when there is none.
     #[inline(always)]
-    pub(crate) fn is_udp(self) -> bool {
-        read::<u16>(self.0, &LAYOUT.socket.protocol) == IPPROTO_UDP
+    pub(crate) fn protocol(self) -> u16 {
+        read(self.0, &LAYOUT.socket.protocol)
     }
 
     /// Returns its state, one of [`tcp_state`].

@@ -1,114 +1,31 @@
-//! Hooks `net:net_dev_queue` and `net:netif_receive_skb`: DNS queries as they leave the socket that asks, and answers as
-//! they arrive in its network namespace. Kernel 5.10 and later. The first runs for each packet that this node sends, the
-//! second for each that it receives: by `tp_btf` both end after two loads and at most one call unless it is of UDP. Emits
-//! `DnsMessage`, bulk.
+//! DNS messages among the packets of UDP: queries as they leave the socket that asks, and answers as they arrive in its
+//! network namespace. Emits `DnsMessage`, bulk.
 //!
 //! A query is nearly always sent by the process that asks, but one that waited for the address of a neighbour is sent in an
 //! interrupt: the current task is only asked when the program runs on that task's own stack.
 
-use aya_ebpf::{
-    EbpfContext,
-    helpers::generated::bpf_probe_read_kernel,
-    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
-};
-use inquest_agent_abi::{DNS_PORT, DnsMessage, Lane, MAX_COMM, MAX_DNS_MESSAGE, Meter, RecordKind};
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use inquest_agent_abi::{DNS_PORT, DnsMessage, Lane, MAX_COMM, MAX_DNS_MESSAGE, RecordKind};
 
 use crate::{
     emit::emit,
-    kernel_read::{Arguments, IpHeader, PacketPtr, TaskPtr, TracepointFields, TypedPacket},
-    maps::LAYOUT,
-    meter::metered,
+    kernel_read::{IpHeader, PacketPtr, TaskPtr, protocol},
     owner,
 };
 
-const SENT: Meter = Meter::NET_DEV_QUEUE;
-const RECEIVED: Meter = Meter::NETIF_RECEIVE_SKB;
-
-const UDP: u8 = 17;
 const UDP_HEADER: u16 = 8;
 /// Bytes of a DNS header; less is no message.
 const DNS_HEADER: u16 = 12;
 const _: () = assert!(MAX_DNS_MESSAGE.is_power_of_two());
 
-#[btf_tracepoint(function = "net_dev_queue")]
-pub(crate) fn dns_query_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    metered(SENT, || {
-        let packet = TypedPacket::argument(&ctx);
-        if packet.is_sent_by_udp() {
-            sent(packet.untyped(), running(&ctx));
-        }
-    });
-    0
-}
-
-#[raw_tracepoint(tracepoint = "net_dev_queue")]
-pub(crate) fn dns_query_raw_tp(ctx: RawTracePointContext) -> i32 {
-    metered(SENT, || {
-        let packet = PacketPtr::at(Arguments::of(&ctx).get(0));
-        sent(packet, running(&ctx));
-    });
-    0
-}
-
-/// Its record is not on a task's stack, so nobody is known to ask.
-#[tracepoint(category = "net", name = "net_dev_queue")]
-pub(crate) fn dns_query_tracepoint(ctx: TracePointContext) -> u32 {
-    metered(SENT, || {
-        let packet = TracepointFields::of(&ctx).get(&LAYOUT.tracepoint.net_dev_queue_packet);
-        sent(PacketPtr::at(packet), None);
-    });
-    0
-}
-
-#[btf_tracepoint(function = "netif_receive_skb")]
-pub(crate) fn dns_answer_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    metered(RECEIVED, || {
-        let packet = TypedPacket::argument(&ctx);
-        if packet.arrives_with_udp() {
-            received(packet.untyped());
-        }
-    });
-    0
-}
-
-#[raw_tracepoint(tracepoint = "netif_receive_skb")]
-pub(crate) fn dns_answer_raw_tp(ctx: RawTracePointContext) -> i32 {
-    metered(RECEIVED, || {
-        received(PacketPtr::at(Arguments::of(&ctx).get(0)));
-    });
-    0
-}
-
-#[tracepoint(category = "net", name = "netif_receive_skb")]
-pub(crate) fn dns_answer_tracepoint(ctx: TracePointContext) -> u32 {
-    metered(RECEIVED, || {
-        let fields = TracepointFields::of(&ctx);
-        received(PacketPtr::at(
-            fields.get(&LAYOUT.tracepoint.netif_receive_skb_packet),
-        ));
-    });
-    0
-}
-
-/// Returns the task that runs the program of `ctx`, `None` in an interrupt.
+/// Takes a packet of a UDP socket, which `task` sends.
 #[inline(always)]
-fn running(ctx: &impl EbpfContext) -> Option<TaskPtr> {
-    let task = TaskPtr::current();
-    task.has_on_stack(ctx.as_ptr().cast()).then_some(task)
-}
-
-#[inline(always)]
-fn sent(packet: PacketPtr, task: Option<TaskPtr>) {
-    // What is forwarded has none.
+pub(super) fn sent(packet: PacketPtr, task: Option<TaskPtr>) {
     let socket = packet.socket();
-    if socket.is_null() || !socket.is_udp() {
-        return;
-    }
     let Some(ip) = packet.ip() else {
         return;
     };
-    if ip.protocol() != UDP {
+    if u16::from(ip.protocol()) != protocol::UDP {
         return;
     }
     let (local_port, port) = ip.ports();
@@ -141,12 +58,13 @@ fn sent(packet: PacketPtr, task: Option<TaskPtr>) {
     emit_message(&query);
 }
 
+/// Takes a packet of UDP as it arrives at a device.
 #[inline(always)]
-fn received(packet: PacketPtr) {
+pub(super) fn received(packet: PacketPtr) {
     let Some(ip) = packet.arriving_ip() else {
         return;
     };
-    if ip.protocol() != UDP {
+    if u16::from(ip.protocol()) != protocol::UDP {
         return;
     }
     let (port, local_port) = ip.ports();

@@ -22,6 +22,7 @@ mod file_missing;
 mod file_permission_denied;
 mod filesystem_read_only;
 mod hardware_error;
+mod icmp;
 mod kernel_lockup;
 mod killed_by_signal;
 mod last_word;
@@ -78,6 +79,9 @@ pub(crate) const DETECTORS: &[&dyn Detector] = &[
     &accept_queue_full::AcceptQueueFull,
     &receive_buffer_full::ReceiveBufferFull,
     &neighbor_unreachable::NeighborUnreachable,
+    &icmp::PathMtuExceeded,
+    &icmp::RoutingLoop,
+    &icmp::DestinationUnreachable,
     &file_permission_denied::FilePermissionDenied,
     &file_missing::FileMissing,
     &packet_loss::PacketLoss,

@@ -36,6 +36,8 @@ const GUEST_LACKS: Option<&[&str]> = Some(&[
     "a call that a filter refuses does not come to the function",
     // 5.10.
     "probe `sys_exit` is not attached: fexit: this kernel attaches a program to the return of a function once only",
+    "probe `udp_fail_queue_rcv_skb` is not attached: tracepoint: a plain tracepoint does not tell",
+    "probe `neigh_timer_handler` is not attached: tracepoint: a plain tracepoint does not tell",
 ]);
 /// Controllers that scratch cgroups are to have, as far as the kernel has them.
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];

@@ -3,6 +3,7 @@
 
 mod drops;
 mod flows;
+mod icmp;
 mod neighbors;
 mod socket_drops;
 
@@ -22,6 +23,7 @@ use crate::{
 };
 use drops::Drops;
 use flows::Flows;
+use icmp::Icmp;
 use neighbors::Neighbors;
 use socket_drops::SocketDrops;
 
@@ -29,12 +31,13 @@ use socket_drops::SocketDrops;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// As what each map's lack of room is told.
-const UNCOUNTED: [(Counted, &str); 5] = [
+const UNCOUNTED: [(Counted, &str); 6] = [
     (Counted::Drops, "drop_map"),
     (Counted::Flows, "flow_map"),
     (Counted::OtherFlows, "flow_map"),
     (Counted::SocketDrops, "socket_drop_map"),
     (Counted::NeighborFailures, "neighbor_map"),
+    (Counted::IcmpErrors, "icmp_map"),
 ];
 
 /// All of it, read at once.
@@ -44,6 +47,7 @@ pub(crate) struct Network {
     flows: Flows,
     socket_drops: SocketDrops,
     neighbors: Neighbors,
+    icmp: Icmp,
     /// When the generation before began to count, and when the present one did.
     began_ktime_ns: [u64; 2],
 }
@@ -69,6 +73,7 @@ impl Network {
             flows: Flows::open(ebpf, kernel.reset_reasons.clone(), shortage_desk)?,
             socket_drops: SocketDrops::open(ebpf)?,
             neighbors: Neighbors::open(ebpf)?,
+            icmp: Icmp::open(ebpf)?,
             began_ktime_ns: [ktime_now_ns(); 2],
         })
     }
@@ -101,11 +106,41 @@ impl Source for Network {
         let flows = self.flows.read(generations, window, attributor);
         let socket_drops = self.socket_drops.read(generations, window, attributor);
         let neighbors = self.neighbors.read(generations, window, attributor);
+        let icmp = self.icmp.read(generations, window, attributor);
         self.count_uncounted(losses);
-        [drops, flows, socket_drops, neighbors].concat()
+        [drops, flows, socket_drops, neighbors, icmp].concat()
     }
 
     fn shed(&mut self) {
         self.flows.tell_all();
+    }
+}
+
+/// Returns the usual name of a protocol that IP carries, or its number.
+fn protocol_name(protocol: u8) -> String {
+    match protocol {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_protocols_as_people_do() {
+        for (number, name) in [
+            (6, "tcp"),
+            (17, "udp"),
+            (1, "icmp"),
+            (58, "icmpv6"),
+            (47, "47"),
+        ] {
+            assert_eq!(protocol_name(number), name);
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{OPTIONAL, Row, row};
 use crate::probes::Family::{
-    self, DnsAnswer, DnsQuery, Drop, Neighbor, SocketDrop, TcpResetReceived, TcpResetSent,
+    self, Drop, Neighbor, PacketReceived, PacketSent, SocketDrop, TcpResetReceived, TcpResetSent,
     TcpRetransmit, TcpState,
 };
 
 /// Those that read a packet's headers.
-const PACKETS: &[Family] = &[Drop, DnsQuery, DnsAnswer];
+const PACKETS: &[Family] = &[Drop, PacketSent, PacketReceived];
 /// Those that tell what a socket is bound to.
 const SOCKETS: &[Family] = &[
     SocketDrop,
@@ -17,7 +17,7 @@ const SOCKETS: &[Family] = &[
     TcpResetReceived,
 ];
 /// Those that tell the network namespace of a device.
-const DEVICES: &[Family] = &[Drop, DnsQuery, DnsAnswer, Neighbor];
+const DEVICES: &[Family] = &[Drop, PacketSent, PacketReceived, Neighbor];
 /// Those that read the table of neighbors.
 const NEIGHBORS: &[Family] = &[Neighbor];
 /// Those that tell a connection's ends.
@@ -26,8 +26,8 @@ const CONNECTIONS: &[Family] = &[TcpState, TcpRetransmit, TcpResetSent, TcpReset
 const NAMESPACES: &[Family] = &[
     Drop,
     SocketDrop,
-    DnsQuery,
-    DnsAnswer,
+    PacketSent,
+    PacketReceived,
     TcpState,
     TcpRetransmit,
     TcpResetSent,
@@ -39,8 +39,8 @@ const INODES: &[Family] = &[
     Drop,
     SocketDrop,
     Neighbor,
-    DnsQuery,
-    DnsAnswer,
+    PacketSent,
+    PacketReceived,
     TcpState,
     TcpRetransmit,
     TcpResetSent,
@@ -52,7 +52,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.task.nsproxy,
         &["task_struct.nsproxy"],
-        &[DnsAnswer],
+        &[PacketReceived],
     ),
     row(|l| &mut l.packet.task_netns, &["nsproxy.net_ns"], OPTIONAL),
     row(|l| &mut l.packet.device, &["sk_buff.dev"], PACKETS),
@@ -65,7 +65,7 @@ pub(super) const TABLE: &[Row] = &[
         PACKETS,
     ),
     row(|l| &mut l.packet.head, &["sk_buff.head"], PACKETS),
-    row(|l| &mut l.packet.data, &["sk_buff.data"], &[DnsAnswer]),
+    row(|l| &mut l.packet.data, &["sk_buff.data"], &[PacketReceived]),
     row(|l| &mut l.packet.route, &["sk_buff._skb_refdst"], OPTIONAL),
     row(
         |l| &mut l.packet.route_device,
@@ -138,7 +138,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         |l| &mut l.socket.protocol,
         &["sock.sk_protocol"],
-        &[TcpState, DnsQuery],
+        &[TcpState, PacketSent],
     ),
     row(|l| &mut l.socket.error, &["sock.sk_err"], &[TcpState]),
     row(|l| &mut l.socket.srtt, &["tcp_sock.srtt_us"], OPTIONAL),

@@ -73,6 +73,10 @@ fn icmp_error(from: &v1::IcmpError) -> to::IcmpError {
         source: some_address(from.source.as_ref()),
         destination: some_address(from.destination.as_ref()),
         count: from.count,
+        received: from.received,
+        reporter: text(&from.reporter),
+        mtu: from.mtu,
+        protocol: text(&from.protocol),
     }
 }
 

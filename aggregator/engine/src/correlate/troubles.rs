@@ -8,8 +8,8 @@ use super::death::{Observed, Scene};
 use super::workload::Workload;
 use crate::model::signal::{
     BlockIo, ConntrackUsage, DaemonExit, Denials, DnsQueries, EphemeralPortUsage, ExecFailure,
-    FilesystemUsage, ListenOverflow, NeighborFailures, NodeEvent, PacketDrops, PidsLimitHit,
-    ResourceUsage, SocketDrops, SyscallFailures, TcpFlows, WaitProfile,
+    FilesystemUsage, IcmpErrors, ListenOverflow, NeighborFailures, NodeEvent, PacketDrops,
+    PidsLimitHit, ResourceUsage, SocketDrops, SyscallFailures, TcpFlows, WaitProfile,
 };
 use crate::model::{NodeName, Signal, SignalBody, Timestamp};
 
@@ -96,6 +96,7 @@ records!(
     EphemeralPortUsage,
     ExecFailure,
     FilesystemUsage,
+    IcmpErrors,
     ListenOverflow,
     NeighborFailures,
     NodeEvent,

@@ -2,8 +2,8 @@
 
 use super::{Actor, at_ms, ktime};
 use crate::model::signal::{
-    Direction, DnsQueries, DnsQuery, ExecFailure, FailedCall, PacketDrop, PacketDrops, ProcessExit,
-    SocketAddress, TcpFlow, TcpFlows,
+    Direction, DnsQueries, DnsQuery, ExecFailure, FailedCall, IcmpError, IcmpErrors, PacketDrop,
+    PacketDrops, ProcessExit, SocketAddress, TcpFlow, TcpFlows,
 };
 use crate::model::{Signal, SignalBody};
 
@@ -38,6 +38,23 @@ pub(crate) fn connect(pid: u32, ms: i64, errno: &str, to: SocketAddress) -> Fail
     FailedCall {
         address: Some(to),
         ..call(pid, ms, "connect", errno, "")
+    }
+}
+
+/// Errors that a router or the destination reports of packets of UDP.
+pub(crate) fn icmp_error(kind: u32, code: u32, meaning: &str, count: u64) -> IcmpError {
+    IcmpError {
+        meaning: meaning.to_owned(),
+        kind,
+        code,
+        ip_version: 4,
+        source: address("10.0.0.1", 40_000),
+        destination: address("10.0.0.2", 8125),
+        count,
+        received: true,
+        reporter: "10.0.0.254".to_owned(),
+        mtu: 0,
+        protocol: "udp".to_owned(),
     }
 }
 
@@ -97,6 +114,16 @@ impl Actor {
             other_peers: 0,
         };
         self.signal(id, at_ms(ms), SignalBody::TcpFlows(flows))
+    }
+
+    /// A second of ICMP errors, which ends at a time in milliseconds.
+    pub(crate) fn icmp(&self, id: &str, ms: i64, errors: Vec<IcmpError>) -> Signal {
+        let errors = IcmpErrors {
+            start: at_ms(ms - 1000),
+            netns: 7,
+            errors,
+        };
+        self.signal(id, at_ms(ms), SignalBody::IcmpErrors(errors))
     }
 
     /// A second of packets to a destination that a rule dropped.

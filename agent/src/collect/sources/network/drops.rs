@@ -7,7 +7,7 @@ use inquest_agent_abi::{Counted, DropCount, DropKey, names};
 use inquest_proto::v1::{self, PacketDrop, PacketDrops, signal::Body};
 use tracing::debug;
 
-use super::Window;
+use super::{Window, protocol_name};
 use crate::{
     attribute::Attributor,
     collect::{
@@ -142,16 +142,6 @@ fn shortened(mut drops: Vec<PacketDrop>) -> Vec<PacketDrop> {
     drops
 }
 
-fn protocol_name(protocol: u8) -> String {
-    match protocol {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,18 +177,5 @@ mod tests {
         let few = vec![drop("A", "here", 2), drop("B", "here", 1)];
         assert_eq!(shortened(few.clone()), few);
         assert!(shortened(Vec::new()).is_empty());
-    }
-
-    #[test]
-    fn names_protocols_as_people_do() {
-        for (number, name) in [
-            (6, "tcp"),
-            (17, "udp"),
-            (1, "icmp"),
-            (58, "icmpv6"),
-            (47, "47"),
-        ] {
-            assert_eq!(protocol_name(number), name);
-        }
     }
 }

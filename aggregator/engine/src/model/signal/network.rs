@@ -82,6 +82,14 @@ pub struct IcmpError {
     pub source: SocketAddress,
     pub destination: SocketAddress,
     pub count: u64,
+    /// It arrived in the namespace; otherwise it was sent from there.
+    pub received: bool,
+    /// Who sent the error.
+    pub reporter: String,
+    /// Largest packet that fits, of an error that says so; else 0.
+    pub mtu: u32,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or a number; of the packet that the error is about.
+    pub protocol: String,
 }
 
 /// Addresses on the link that nobody answered for.

@@ -85,10 +85,16 @@ pub(super) fn icmp_errors(of: &IcmpErrors) -> String {
         &of.errors,
         |error| error.count,
         |error| {
+            let way = if error.received { "from" } else { "sent by" };
             let to = address(&error.destination);
+            let mtu = match error.mtu {
+                0 => String::new(),
+                mtu => format!(" ({mtu} bytes fit)"),
+            };
             format!(
-                "{} for {to}, {}",
+                "{}{mtu} {way} {} for {to}, {}",
                 error.meaning,
+                error.reporter,
                 text::count(error.count, "time")
             )
         },
