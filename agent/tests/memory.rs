@@ -45,8 +45,8 @@ mod tests {
     };
     /// On a busy machine; it takes some 20 s on an idle one.
     const STORM_DEADLINE: Duration = Duration::from_mins(5);
-    /// A bound of which an idle agent takes more than nine tenths.
-    const ABOVE_IDLE_PERCENT: u64 = 108;
+    /// A bound of which an idle agent takes more than nine tenths, though not always as much as the first time.
+    const ABOVE_IDLE_PERCENT: u64 = 102;
     /// Of the agent's own cgroup; three quarters of it are less than the default.
     const OWN_LIMIT_BYTES: u64 = 120 << 20;
     /// Of a cgroup in which a process runs out of memory.
@@ -96,7 +96,12 @@ mod tests {
             seen.deaths_told(&deaths.path) + seen.deaths_lost(&deaths.path) >= STORM.deaths
         })
         .await;
-        println!("at most {} KiB; idle {} KiB", most >> 10, idle >> 10);
+        println!(
+            "idle {} KiB, at most {} KiB, at the end {} KiB",
+            idle >> 10,
+            most >> 10,
+            agent.memory_bytes() >> 10
+        );
         let (told, lost) = (
             seen.deaths_told(&deaths.path),
             seen.deaths_lost(&deaths.path),

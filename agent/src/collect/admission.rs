@@ -1,11 +1,14 @@
 //! Which signals of the bulk lane are handed on while memory is near its bound; those that are not are counted by kind
 //! and cgroup. Must not see those of the urgent lane: they are always handed on.
 
+mod left_out;
+
 use std::collections::BTreeSet;
 
-use inquest_proto::v1::{self, agent_cost::MemoryLevel, loss::Stage, signal::Body};
+use inquest_proto::v1::{self, agent_cost::MemoryLevel, loss::Stage};
 
 use crate::loss::Losses;
+use left_out::{kind_word, times};
 
 /// Signals that may wait for intake while memory is near its bound: a reading's worth, at some 1 KiB each.
 const ROOM_WHEN_NEAR: usize = 128;
@@ -48,7 +51,7 @@ impl Admission {
         waiting < self.room
     }
 
-    /// Adds a signal that is not handed on to `losses`.
+    /// Adds what a signal that is not handed on would have told to `losses`.
     pub(super) fn count(
         &mut self,
         signal: &v1::Signal,
@@ -63,7 +66,7 @@ impl Admission {
         losses.add_loss(&v1::Loss {
             stage: stage.into(),
             reason: reason.to_owned(),
-            count: 1,
+            count: signal.body.as_ref().map_or(1, times),
             kind: signal.body.as_ref().map_or("", kind_word).to_owned(),
             cgroup: cgroup.map_or_else(String::new, |cgroup| self.name(&cgroup.path)),
         });
@@ -78,40 +81,10 @@ impl Admission {
     }
 }
 
-/// What the kind of a signal is called in losses: as its field is in `signal.proto`.
-fn kind_word(body: &Body) -> &'static str {
-    match body {
-        Body::OomKill(_) => "oom_kill",
-        Body::ProcessExit(_) => "process_exit",
-        Body::ProcessExec(_) => "process_exec",
-        Body::FatalSignal(_) => "fatal_signal",
-        Body::CoverageGap(_) => "coverage_gap",
-        Body::SyscallFailures(_) => "syscall_failures",
-        Body::PacketDrops(_) => "packet_drops",
-        Body::TcpFlows(_) => "tcp_flows",
-        Body::ListenOverflow(_) => "listen_overflow",
-        Body::SocketDrops(_) => "socket_drops",
-        Body::IcmpErrors(_) => "icmp_errors",
-        Body::NeighborFailures(_) => "neighbor_failures",
-        Body::DnsQueries(_) => "dns_queries",
-        Body::ConntrackUsage(_) => "conntrack_usage",
-        Body::EphemeralPortUsage(_) => "ephemeral_port_usage",
-        Body::ResourceUsage(_) => "resource_usage",
-        Body::FilesystemUsage(_) => "filesystem_usage",
-        Body::BlockIo(_) => "block_io",
-        Body::WaitProfile(_) => "wait_profile",
-        Body::Denials(_) => "denials",
-        Body::ExecFailure(_) => "exec_failure",
-        Body::PidsLimitHit(_) => "pids_limit_hit",
-        Body::ContainerStart(_) => "container_start",
-        Body::CgroupRemoved(_) => "cgroup_removed",
-        Body::NodeEvent(_) => "node_event",
-        Body::DaemonExit(_) => "daemon_exit",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use inquest_proto::v1::signal::Body;
+
     use super::*;
 
     fn signal(cgroup: &str) -> v1::Signal {

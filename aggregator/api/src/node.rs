@@ -151,6 +151,7 @@ impl Loss {
         match self.stage.as_str() {
             "rate_limit" => self.reason != "cgroup_urgent_rate",
             "ring_buffer" => self.reason != "urgent_lane",
+            "queue" => self.reason == "bulk_lane",
             _ => false,
         }
     }
@@ -189,11 +190,13 @@ mod tests {
         assert!(loss("rate_limit", "cgroup_rate").is_of_bulk_lane());
         assert!(loss("ring_buffer", "bulk_lane").is_of_bulk_lane());
         assert!(loss("ring_buffer", "drop_map").is_of_bulk_lane());
+        assert!(loss("rate_limit", "memory_bound").is_of_bulk_lane());
+        assert!(loss("queue", "bulk_lane").is_of_bulk_lane());
         for (stage, reason) in [
             ("ring_buffer", "urgent_lane"),
             ("rate_limit", "cgroup_urgent_rate"),
             ("decode", "short_record"),
-            ("queue", "full"),
+            ("queue", "urgent_lane"),
             ("spool", "spool_full"),
             ("ingest", "no_id"),
         ] {
