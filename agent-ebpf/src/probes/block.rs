@@ -82,10 +82,11 @@ pub(crate) fn block_complete_tracepoint(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// Sectors of no disk reach bit 44.
+/// Stands for a place on a device. Multiplied by 2^64 over the golden ratio, the numbers of two devices differ in their
+/// high bits, which the sectors of no disk reach.
 #[inline(always)]
 fn place(device: u32, sector: u64) -> u64 {
-    u64::from(device) << 44 ^ sector
+    u64::from(device).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sector
 }
 
 #[inline(always)]
@@ -161,7 +162,7 @@ fn complete(completion: &Completion) {
         key.cgroup = cgroup;
         // SAFETY: the helper has no preconditions.
         latency_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(issued_ktime_ns);
-        // The rest of a request that ends in parts counts without its time.
+        // Of a request that ends in parts, the first stands for all, but for what fails later.
         let _removed = BLOCK_REQUESTS.remove(&completion.key);
     } else if completion.error == 0 {
         return;

@@ -13,6 +13,7 @@ use aya_ebpf::{
 use inquest_agent_abi::{Meter, ThreadWait, WaitKey, WaitKind, WaitPeer, WaitReason, WaitTotal};
 
 use crate::{
+    count,
     kernel_read::{Arguments, TaskPtr, TracepointFields, layout},
     maps::{LAYOUT, THREADS, WAITS, WATCHED},
     meter::metered,
@@ -93,7 +94,9 @@ fn switch(previous: TaskPtr, leaving: Leaving, next: u32) {
     let now = unsafe { bpf_ktime_get_ns() };
     leave(previous, leaving, now);
     // Threads that are not known yet are taken up when they leave.
-    move_on(next, WaitReason::of(WaitKind::ON_CPU), now);
+    if let Some(thread) = known(next) {
+        move_on(next, thread, WaitReason::of(WaitKind::ON_CPU), now);
+    }
 }
 
 /// Takes note that `task` gives up its CPU.
@@ -139,22 +142,28 @@ fn take_up(task: TaskPtr, tid: u32, leaving: Leaving, now: u64) {
     let _inserted = THREADS.insert(tid, thread, 0);
 }
 
-/// A thread that waited can run now.
+/// A thread that waited can run now. One that was about to wait and has not left its CPU yet goes on running.
 #[inline(always)]
 fn wake(tid: u32) {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    move_on(tid, WaitReason::of(WaitKind::RUN_QUEUE), now);
+    if let Some(thread) = known(tid)
+        && thread.reason.kind != WaitKind::ON_CPU
+    {
+        move_on(tid, thread, WaitReason::of(WaitKind::RUN_QUEUE), now);
+    }
 }
 
-/// Ends what a known thread did, and begins `reason`.
+/// Returns what is known of thread `tid`, which is woken or comes in.
 #[inline(always)]
-fn move_on(tid: u32, reason: WaitReason, now: u64) {
-    let Some(known) = THREADS.get_ptr_mut(&tid) else {
-        return;
-    };
-    // SAFETY: the scheduler's lock of the run queue keeps others off the thread while it is woken or comes in.
-    let thread = unsafe { &mut *known };
+fn known(tid: u32) -> Option<&'static mut ThreadWait> {
+    // SAFETY: the scheduler's lock of the run queue keeps others off the thread meanwhile.
+    THREADS.get_ptr_mut(&tid).map(|known| unsafe { &mut *known })
+}
+
+/// Ends what a thread did, and begins `reason`.
+#[inline(always)]
+fn move_on(tid: u32, thread: &mut ThreadWait, reason: WaitReason, now: u64) {
     end_stay(tid, thread, now);
     thread.since_ktime_ns = now;
     thread.reason = reason;
@@ -196,10 +205,11 @@ fn add(key: &WaitKey, thread: &ThreadWait, now: u64) -> bool {
         };
         return WAITS.insert(key, total, 0).is_ok();
     };
-    // SAFETY: the entry stays valid while the program runs; only the thread's own changes of state write it.
+    // SAFETY: the entry stays valid while the program runs. Threads share one where there is no room for one each; of two
+    // longest stays that end at once there, either is told.
     unsafe {
-        (*total).total_ns += stay_ns;
-        (*total).stays += 1;
+        count::add(&raw mut (*total).total_ns, stay_ns);
+        count::add(&raw mut (*total).stays, 1);
         if stay_ns > (*total).longest_ns {
             (*total).longest_ns = stay_ns;
             (*total).peer = thread.peer;
