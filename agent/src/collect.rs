@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use inquest_agent_abi::{CgroupIds, Lane, OomKill};
+use inquest_agent_abi::{CgroupIds, Lane, OomKill, RecordKind};
 use inquest_proto::v1::{self, agent_cost::MemoryLevel, loss::Stage};
 use tokio::{
     sync::{mpsc, watch},
@@ -50,7 +50,7 @@ use crate::{
     heap,
     kernel::Kernel,
     loss::Losses,
-    probes::{ProbeSet, Programs},
+    probes::{Family, ProbeSet, Programs},
     ship::status::NodeReport,
 };
 use admission::Admission;
@@ -245,6 +245,8 @@ impl Collector {
                     if let Some(level) = governor.tick(std::mem::take(&mut rest.cgroup_created)) {
                         rest.keep_within(level);
                     }
+                    let sees_answers = governor.is_attached(Family::PacketReceived);
+                    rest.dns.set_sees_answers(sees_answers, &mut rest.losses);
                 }
                 woken = urgent.woken() => {
                     if let Err(error) = woken {
@@ -277,8 +279,9 @@ impl Rest {
         let emptied_urgent = self.drain_urgent(urgent, out).await;
         let emptied = self.drain_bulk(out) && emptied_urgent;
         self.tell_exec_failures(out).await;
-        self.read_sources(out);
+        // First: what was lost decides on what can be told.
         let counted = self.count_lost();
+        self.read_sources(out);
         out.report(&mut self.losses);
         self.probe_log.flush();
         if emptied && counted && self.is_watching {
@@ -459,8 +462,12 @@ impl Rest {
     /// Counts what the kernel side could not keep. Returns whether it could be told.
     fn count_lost(&mut self) -> bool {
         let told = self.lost.tell(&mut self.losses);
-        if let Err(error) = &told {
-            debug!(%error, "failed to read what was lost");
+        match &told {
+            Ok(kinds) if kinds.contains(&RecordKind::DNS_MESSAGE) => {
+                self.dns.missed_answers(&mut self.losses);
+            }
+            Ok(_) => {}
+            Err(error) => debug!(%error, "failed to read what was lost"),
         }
         self.missed_runs.tell_if_due(&mut self.losses);
         told.is_ok()

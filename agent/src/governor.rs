@@ -145,6 +145,11 @@ impl Governor {
         self.probes.statuses()
     }
 
+    /// Returns whether the probe of `family` records now.
+    pub(crate) fn is_attached(&self, family: Family) -> bool {
+        self.probes.is_attached(family)
+    }
+
     /// Arms probes at once when a cgroup was created since the last tick: what runs in it first is worth watching.
     /// Decides on the rest, if a window is over, and then returns how near memory is to its bound. Attaching a probe may
     /// take some milliseconds.

@@ -17,7 +17,9 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
     use std::time::Duration;
 
-    use inquest_proto::v1::{IcmpError, NeighborFailure, PacketDrop, SocketDrops, signal::Body};
+    use inquest_proto::v1::{
+        DnsQueries, IcmpError, NeighborFailure, PacketDrop, SocketDrops, signal::Body,
+    };
     use rustix::net::sockopt::set_socket_recv_buffer_size;
 
     use super::kernel::{ip, snmp};
@@ -397,6 +399,52 @@ mod tests {
                 );
             }
         }
+        agent.stop().await;
+    }
+
+    /// What a network device leaves in pages cannot be read by programs: here sendfile(2) puts it there.
+    #[tokio::test]
+    async fn a_query_whose_answer_cannot_be_read_is_not_told_as_unanswered() {
+        /// Header and question of `a.test`, type A: an answer when the bit of the third byte is set.
+        const MESSAGE: &[u8] = b"\x07\x07\x01\x00\x00\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
+        if !in_own_network("a_query_whose_answer_cannot_be_read_is_not_told_as_unanswered") {
+            return;
+        }
+        let Some(mut agent) = Agent::start("netif_receive_skb").await else {
+            return;
+        };
+        let resolver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).unwrap();
+        let asking = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        asking.connect(resolver.local_addr().unwrap()).unwrap();
+        resolver.connect(asking.local_addr().unwrap()).unwrap();
+        asking.send(MESSAGE).unwrap();
+        let mut answer = MESSAGE.to_vec();
+        answer[2] |= 0x80;
+        let in_pages = rustix::fs::memfd_create("answer", rustix::fs::MemfdFlags::empty()).unwrap();
+        rustix::io::write(&in_pages, &answer).unwrap();
+        rustix::fs::sendfile(&resolver, &in_pages, Some(&mut 0), answer.len()).unwrap();
+        asking
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        assert_eq!(asking.recv(&mut [0; 512]).unwrap(), answer.len());
+
+        let told = |agent: &mut Agent| -> Vec<DnsQueries> {
+            let bodies = agent.bodies();
+            let queries = bodies.into_iter().filter_map(|body| match body {
+                Body::DnsQueries(queries) if queries.netns == own_netns() => Some(queries),
+                _ => None,
+            });
+            queries.collect()
+        };
+        agent.until(|agent| !told(agent).is_empty()).await;
+        let [queries] = &told(&mut agent)[..] else {
+            panic!("told twice")
+        };
+        assert_eq!(
+            (queries.total, queries.answered, queries.timed_out),
+            (1, 0, 0)
+        );
+        assert!(agent.lost("dns_end_unknown") >= 1);
         agent.stop().await;
     }
 }

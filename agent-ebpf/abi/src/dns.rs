@@ -27,7 +27,7 @@ pub struct DnsMessage {
     pub local_port: u16,
     /// Of the resolver; not always [`DNS_PORT`] where the packet's is translated on its way.
     pub resolver_port: u16,
-    /// Bytes of the message itself; what of it is longer than the field is not kept.
+    /// Bytes of `message` that are there: all of the message if it fits, none where the program could not get at it.
     pub message_len: u16,
     /// 4 or 6.
     pub ip_version: u8,

@@ -43,6 +43,16 @@ impl PacketPtr {
         read(self.0, &LAYOUT.packet.len)
     }
 
+    /// Returns how many of its bytes from `at` on can be read. What comes behind is in pages that programs do not get at, as
+    /// network devices leave all but the first bytes of a packet.
+    #[inline(always)]
+    pub(crate) fn readable_from(self, at: Address) -> u32 {
+        let data: Address = read(self.0, &LAYOUT.packet.data);
+        let paged: u32 = read(self.0, &LAYOUT.packet.paged_len);
+        let end = data.wrapping_add(u64::from(self.len().wrapping_sub(paged)));
+        if at < end { (end - at) as u32 } else { 0 }
+    }
+
     /// Returns the socket that it comes from or was found to go to.
     #[inline(always)]
     pub(crate) fn socket(self) -> SocketPtr {

@@ -39,6 +39,7 @@ pub(super) fn sent(packet: PacketPtr, task: Option<TaskPtr>) {
         return;
     }
     let query = Query {
+        packet,
         ip,
         is_answer: false,
         netns: socket.netns().inode(),
@@ -72,6 +73,7 @@ pub(super) fn received(packet: PacketPtr) {
         return;
     }
     emit_message(&Query {
+        packet,
         ip,
         is_answer: true,
         netns: packet.device().netns().inode(),
@@ -85,6 +87,7 @@ pub(super) fn received(packet: PacketPtr) {
 
 /// What is known of a message besides itself.
 struct Query {
+    packet: PacketPtr,
     ip: IpHeader,
     is_answer: bool,
     netns: u32,
@@ -101,12 +104,14 @@ fn emit_message(query: &Query) {
     if datagram < UDP_HEADER + DNS_HEADER {
         return;
     }
-    let len = datagram - UDP_HEADER;
-    let mut kept = u32::from(len);
+    let from = query.ip.payload().wrapping_add(u64::from(UDP_HEADER));
+    let mut kept = query.packet.readable_from(from);
+    if kept > u32::from(datagram - UDP_HEADER) {
+        kept = u32::from(datagram - UDP_HEADER);
+    }
     if kept > MAX_DNS_MESSAGE as u32 {
         kept = MAX_DNS_MESSAGE as u32;
     }
-    let from = query.ip.payload().wrapping_add(u64::from(UDP_HEADER));
     let (pid, comm) = match query.task {
         Some(task) => (task.pid(), task.comm()),
         None => (0, [0; MAX_COMM]),
@@ -123,13 +128,16 @@ fn emit_message(query: &Query) {
                 (*record).pid = pid;
                 (*record).local_port = query.local_port;
                 (*record).resolver_port = query.resolver_port;
-                (*record).message_len = len;
+                (*record).message_len = kept as u16;
                 (*record).ip_version = query.ip.version();
                 (*record).is_answer = u8::from(query.is_answer);
                 (*record).comm = comm;
                 // Kernels before 6.12 forget the bound of a number that was on the stack: told again, where the compiler
-                // cannot take it for known. It is from 1 to the room there is, so nothing changes.
-                let size = (core::hint::black_box(kept) - 1 & (MAX_DNS_MESSAGE as u32 - 1)) + 1;
+                // cannot take it for known. It is at most the room there is, so nothing changes but that 0 reads what its
+                // length then leaves out.
+                let size = (core::hint::black_box(kept).wrapping_sub(1)
+                    & (MAX_DNS_MESSAGE as u32 - 1))
+                    + 1;
                 let read = bpf_probe_read_kernel(
                     (&raw mut (*record).message).cast(),
                     size,

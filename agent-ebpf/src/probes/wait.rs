@@ -158,7 +158,9 @@ fn wake(tid: u32) {
 #[inline(always)]
 fn known(tid: u32) -> Option<&'static mut ThreadWait> {
     // SAFETY: the scheduler's lock of the run queue keeps others off the thread meanwhile.
-    THREADS.get_ptr_mut(&tid).map(|known| unsafe { &mut *known })
+    THREADS
+        .get_ptr_mut(&tid)
+        .map(|known| unsafe { &mut *known })
 }
 
 /// Ends what a thread did, and begins `reason`.

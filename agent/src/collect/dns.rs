@@ -1,11 +1,11 @@
 //! Pairs DNS queries with their answers, and tells what became of them by owner and resolver: at once when one failed, else
-//! every ten seconds. Must not resolve anything itself.
+//! every ten seconds. Must not resolve anything itself, nor tell a query as unanswered whose answer it may have missed.
 
 mod message;
 mod search;
 mod tally;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use inquest_agent_abi::DnsMessage;
 use inquest_proto::v1::{self, DnsQueries, loss::Stage, signal::Body};
@@ -28,6 +28,8 @@ const FAILURES_GATHERED_NS: u64 = 1_000_000_000;
 const MAX_PENDING: usize = 8192;
 /// Times of queries that are kept, those of answered ones included, at 24 bytes each.
 const MAX_ORDER: usize = 4 * MAX_PENDING;
+/// As what queries are counted of which nobody knows whether they were answered.
+const UNKNOWN_END: &str = "dns_end_unknown";
 /// Owners and resolvers told apart at once.
 const MAX_TALLIES: usize = 1024;
 
@@ -39,7 +41,9 @@ type TallyKey = (u32, u64, u8, [u8; 16], u16);
 /// The queries that wait, and those that ended since they were told.
 #[derive(Debug, Default)]
 pub(super) struct Dns {
-    pending: HashMap<PendingKey, Pending>,
+    /// Answers are not recorded.
+    is_deaf: bool,
+    pending: BTreeMap<PendingKey, Pending>,
     /// In the order in which they were made, those answered included.
     order: VecDeque<(u64, PendingKey)>,
     tallies: BTreeMap<TallyKey, Tally>,
@@ -63,6 +67,9 @@ impl Dns {
         let bytes = record.message.get(..len).unwrap_or(&record.message);
         let Some(message) = message::parse(bytes) else {
             losses.add(Stage::Decode, "dns_message", 1);
+            if record.is_answer == 1 {
+                self.answered_somehow(record, losses);
+            }
             return;
         };
         // The port alone does not make a query: a server that runs here sends answers from it.
@@ -71,6 +78,21 @@ impl Dns {
             (false, false) => self.asked(record, message, losses),
             _ => {}
         }
+    }
+
+    /// Takes note of whether answers are recorded from now on. Without them, queries are not told.
+    pub(super) fn set_sees_answers(&mut self, sees_answers: bool, losses: &mut Losses) {
+        if !sees_answers {
+            self.missed_answers(losses);
+        }
+        self.is_deaf = !sees_answers;
+    }
+
+    /// Takes note that records were lost, answers perhaps: whether what waits now was answered is not known.
+    pub(super) fn missed_answers(&mut self, losses: &mut Losses) {
+        losses.add(Stage::Decode, UNKNOWN_END, self.pending.len() as u64);
+        self.pending.clear();
+        self.order.clear();
     }
 
     /// Returns what is to be told by now.
@@ -104,7 +126,7 @@ impl Dns {
     }
 
     fn asked(&mut self, record: &DnsMessage, message: Message, losses: &mut Losses) {
-        let Some(question) = message.question else {
+        let Some(question) = message.question.filter(|_| !self.is_deaf) else {
             return;
         };
         let ktime_ns = record.header.ktime_ns;
@@ -168,6 +190,13 @@ impl Dns {
                 .found(pending.pid, pending.question.kind, &pending.question.name);
         }
         self.end(pending, outcome, record.header.ktime_ns);
+    }
+
+    /// An answer arrived that cannot be read: it may be that of any query which waits at its port.
+    fn answered_somehow(&mut self, record: &DnsMessage, losses: &mut Losses) {
+        let key = |id| (record.netns, record.local_port, id);
+        let waiting = self.pending.extract_if(key(0)..=key(u16::MAX), |_, _| true);
+        losses.add(Stage::Decode, UNKNOWN_END, waiting.count() as u64);
     }
 
     fn time_out(&mut self, ktime_ns: u64) {
@@ -303,6 +332,48 @@ mod tests {
         let body = only(&mut dns);
         assert_eq!((body.total, body.answered, body.timed_out), (1, 0, 1));
         assert!(dns.order.is_empty());
+    }
+
+    #[test]
+    fn tells_no_query_as_unanswered_whose_answer_it_may_have_missed() {
+        let ask = |dns: &mut Dns, id| saw(dns, SECOND, &bytes(id, QUERY, "a.b", 1, &[]), false);
+        let unreadable = |dns: &mut Dns, losses: &mut Losses| {
+            dns.saw(&record(2 * SECOND, &[], true), losses);
+        };
+        let lost = |dns: &mut Dns, losses: &mut Losses| dns.missed_answers(losses);
+        let unseen = |dns: &mut Dns, losses: &mut Losses| dns.set_sees_answers(false, losses);
+        for miss in [unreadable, lost, unseen] as [fn(&mut Dns, &mut Losses); 3] {
+            let (mut dns, mut losses) = (Dns::default(), Losses::default());
+            ask(&mut dns, 1);
+            ask(&mut dns, 2);
+            miss(&mut dns, &mut losses);
+            dns.time_out(60 * SECOND);
+            let body = only(&mut dns);
+            assert_eq!((body.total, body.timed_out), (2, 0));
+            assert_eq!(losses.count(Stage::Decode, UNKNOWN_END), 2);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_answer_says_nothing_of_queries_from_another_port() {
+        let (mut dns, mut losses) = (Dns::default(), Losses::default());
+        saw(&mut dns, SECOND, &bytes(1, QUERY, "a.b", 1, &[]), false);
+        let mut elsewhere = record(2 * SECOND, &[], true);
+        elsewhere.local_port += 1;
+        dns.saw(&elsewhere, &mut losses);
+        dns.time_out(60 * SECOND);
+        assert_eq!(only(&mut dns).timed_out, 1);
+    }
+
+    #[test]
+    fn tells_no_query_while_answers_are_not_seen() {
+        let (mut dns, mut losses) = (Dns::default(), Losses::default());
+        dns.set_sees_answers(false, &mut losses);
+        saw(&mut dns, SECOND, &bytes(1, QUERY, "a.b", 1, &[]), false);
+        assert!(dns.tallies.is_empty() && losses.is_empty());
+        dns.set_sees_answers(true, &mut losses);
+        saw(&mut dns, SECOND, &bytes(2, QUERY, "a.b", 1, &[]), false);
+        assert_eq!(only(&mut dns).total, 1);
     }
 
     #[test]

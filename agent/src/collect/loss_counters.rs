@@ -33,24 +33,30 @@ impl LossCounters {
         })
     }
 
-    /// Adds what was lost since the last time to `losses`. What cannot be read now is told the next time.
-    pub(crate) fn tell(&mut self, losses: &mut Losses) -> Result<(), MapError> {
+    /// Adds what was lost since the last time to `losses`; returns of which kinds that was. What cannot be read now is told
+    /// the next time.
+    pub(crate) fn tell(&mut self, losses: &mut Losses) -> Result<Vec<RecordKind>, MapError> {
         let per_cpu = self.map.get(&0, 0)?;
+        let mut kinds = Vec::new();
         for counter in counters() {
             let of_cpu = |counts: &LossCounts| counts.0.get(counter.index).copied();
             let total = per_cpu.iter().filter_map(of_cpu).sum::<u64>();
             let Some(told) = self.told.0.get_mut(counter.index) else {
                 continue;
             };
+            let count = total.saturating_sub(std::mem::replace(told, total));
+            if count > 0 {
+                kinds.push(counter.kind);
+            }
             losses.add_loss(&v1::Loss {
                 stage: counter.stage.into(),
                 reason: counter.reason.to_owned(),
-                count: total.saturating_sub(std::mem::replace(told, total)),
+                count,
                 kind: kind_word(counter.kind).to_owned(),
                 ..v1::Loss::default()
             });
         }
-        Ok(())
+        Ok(kinds)
     }
 }
 

@@ -80,6 +80,12 @@ impl ProbeSet {
         probes.any(|held| held.status.state() == State::Attached)
     }
 
+    /// Returns whether the probe of `family` is attached.
+    pub(crate) fn is_attached(&self, family: Family) -> bool {
+        let mut probes = self.probes.iter();
+        probes.any(|held| held.family == family && held.status.state() == State::Attached)
+    }
+
     /// Returns whether the probe of `family` can be let go and taken back.
     pub(crate) fn is_held(&self, family: Family) -> bool {
         let mut probes = self.probes.iter();

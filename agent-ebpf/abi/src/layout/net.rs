@@ -11,6 +11,8 @@ offsets! {
         socket,
         /// `sk_buff.len`
         len,
+        /// `sk_buff.data_len`: of these, bytes that are in pages of their own
+        paged_len,
         /// `sk_buff.protocol`
         protocol,
         /// `sk_buff.network_header`

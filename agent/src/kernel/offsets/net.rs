@@ -49,15 +49,12 @@ const INODES: &[Family] = &[
 
 pub(super) const TABLE: &[Row] = &[
     row(|l| &mut l.task.stack, &["task_struct.stack"], OPTIONAL),
-    row(
-        |l| &mut l.task.nsproxy,
-        &["task_struct.nsproxy"],
-        &[PacketReceived],
-    ),
+    row(|l| &mut l.task.nsproxy, &["task_struct.nsproxy"], OPTIONAL),
     row(|l| &mut l.packet.task_netns, &["nsproxy.net_ns"], OPTIONAL),
     row(|l| &mut l.packet.device, &["sk_buff.dev"], PACKETS),
     row(|l| &mut l.packet.socket, &["sk_buff.sk"], PACKETS),
     row(|l| &mut l.packet.len, &["sk_buff.len"], PACKETS),
+    row(|l| &mut l.packet.paged_len, &["sk_buff.data_len"], OPTIONAL),
     row(|l| &mut l.packet.protocol, &["sk_buff.protocol"], PACKETS),
     row(
         |l| &mut l.packet.network_header,
@@ -65,7 +62,11 @@ pub(super) const TABLE: &[Row] = &[
         PACKETS,
     ),
     row(|l| &mut l.packet.head, &["sk_buff.head"], PACKETS),
-    row(|l| &mut l.packet.data, &["sk_buff.data"], &[PacketReceived]),
+    row(
+        |l| &mut l.packet.data,
+        &["sk_buff.data"],
+        &[PacketSent, PacketReceived],
+    ),
     row(|l| &mut l.packet.route, &["sk_buff._skb_refdst"], OPTIONAL),
     row(
         |l| &mut l.packet.route_device,
