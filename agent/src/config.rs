@@ -96,6 +96,8 @@ pub struct ProbesConfig {
 /// Failed system calls.
 #[derive(Clone, Debug, Serialize)]
 pub struct SyscallsConfig {
+    /// All calls are watched, also where a few of them could be watched alone.
+    pub all_calls: bool,
     /// Those that are noise.
     pub ignore: IgnoreList,
 }
@@ -197,6 +199,8 @@ struct RawProbes {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSyscalls {
+    #[serde(default)]
+    all_calls: bool,
     ignore: Option<Vec<String>>,
 }
 
@@ -272,6 +276,7 @@ impl Config {
                 disabled: disabled_probes(raw.probes.disabled)?,
             },
             syscalls: SyscallsConfig {
+                all_calls: raw.syscalls.all_calls,
                 ignore: ignored_failures(raw.syscalls.ignore)?,
             },
             log: LogConfig {

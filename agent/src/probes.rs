@@ -176,8 +176,17 @@ pub enum Hook {
 impl Hook {
     /// All of them, best first.
     pub const LADDER: [Self; 4] = [Self::Fexit, Self::TpBtf, Self::RawTp, Self::Tracepoint];
-    /// Those that attach to a tracepoint.
+    /// Those that attach to a tracepoint: nothing that passes it is missed.
     const OF_TRACEPOINTS: [Self; 3] = [Self::TpBtf, Self::RawTp, Self::Tracepoint];
+
+    /// Returns the hooks to try, best first, where `all_calls` are to be watched, or else those that matter.
+    pub fn ladder(all_calls: bool) -> Vec<Self> {
+        if all_calls {
+            Self::OF_TRACEPOINTS.to_vec()
+        } else {
+            Self::LADDER.to_vec()
+        }
+    }
 
     /// Returns its name, as `ProbeStatus` has it.
     pub const fn name(self) -> &'static str {

@@ -21,7 +21,7 @@ use crate::coverage::{Coverage, Previous};
 use crate::governor::{self, ArmRequests, Budget, MemoryBound};
 use crate::loss::LossTotal;
 use crate::metrics::{self, ShipMetrics};
-use crate::probes::{self, ProbeConfig};
+use crate::probes::{self, Hook, ProbeConfig};
 use crate::profile_desk::ProfileDesk;
 use crate::ship::backoff::Backoff;
 use crate::ship::batch::Batcher;
@@ -248,6 +248,7 @@ async fn watch_node(
 ) -> anyhow::Result<Watching> {
     let probes = ProbeConfig {
         disabled: config.probes.disabled.clone(),
+        hooks: Hook::ladder(config.syscalls.all_calls),
         profile_desk: agent.profile_desk.clone(),
         ignored: config.syscalls.ignore.clone(),
         ..ProbeConfig::default()
