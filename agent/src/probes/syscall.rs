@@ -148,6 +148,17 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_each_watched_call() {
+        let manual = include_str!("../../../docs/signals.md");
+        let (_, rest) = manual.split_once("| Watched by `fexit` |").unwrap();
+        let (table, _) = rest.split_once("\n\n").unwrap();
+        let words: Vec<&str> = table.split(['|', ',', '\n']).map(str::trim).collect();
+        for call in WATCHED.iter().chain(FORKS) {
+            assert!(words.contains(call), "{call}");
+        }
+    }
+
+    #[test]
     fn chooses_the_function_that_the_kernel_gives_a_type() {
         let functions = functions();
         let program = |name: &str| {
