@@ -3,9 +3,12 @@
 
 use std::{collections::BTreeMap, fs};
 
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::{
+    process::{Resource, getrlimit},
+    thread::{CapabilitySet, capabilities},
+};
 
-use crate::collect::procfs;
+use crate::{collect::procfs, kernel};
 
 /// Where the reasons are, for people.
 const GUIDE: &str = "docs/privileges.md";
@@ -185,6 +188,8 @@ pub struct Privileges {
     is_in_first_user_namespace: bool,
     /// The kernel keeps the secrets of its memory even from those who may load programs.
     is_confidential: bool,
+    /// Maps count against a limit of locked memory that this process may not raise.
+    is_memory_limited: bool,
 }
 
 impl Privileges {
@@ -200,6 +205,9 @@ impl Privileges {
             has_seccomp_filter: field(&status, "Seccomp") == Some(SECCOMP_FILTER),
             is_in_first_user_namespace: users.split_ascii_whitespace().eq(ALL_USERS),
             is_confidential: lockdown.contains("[confidentiality]"),
+            is_memory_limited: counts_locked_memory(&kernel::release())
+                && getrlimit(Resource::Memlock).maximum.is_some()
+                && !effective.contains(CapabilitySet::SYS_RESOURCE),
         }
     }
 
@@ -246,14 +254,16 @@ impl Privileges {
                 lacks.join(" and ")
             );
         }
-        let obstacle = if self.is_confidential {
+        let obstacle = if self.is_memory_limited {
+            "before Linux 5.11 maps count against the limit of locked memory, which this process may not raise for lack of \
+             CAP_SYS_RESOURCE: add SYS_RESOURCE to the agent's capabilities, or have its runtime set no such limit"
+        } else if self.is_confidential {
             "the kernel is locked down for confidentiality: boot it with lockdown=integrity"
         } else if self.has_seccomp_filter {
             "this process holds CAP_BPF and CAP_PERFMON, but has a seccomp filter, which may refuse bpf(2): give the \
              agent a profile that allows it"
         } else {
-            "this process holds CAP_BPF and CAP_PERFMON; something else refuses, such as a security module or, before \
-             Linux 5.11, the limit of locked memory (grant CAP_SYS_RESOURCE)"
+            "this process holds CAP_BPF and CAP_PERFMON; something else refuses, such as a security module"
         };
         format!("{obstacle}, see {GUIDE}")
     }
@@ -284,6 +294,17 @@ impl Privilege {
     }
 }
 
+/// Returns whether a kernel of that release counts maps as locked memory: those before 5.11 do.
+fn counts_locked_memory(release: &str) -> bool {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    match (number(), number()) {
+        (Some(major), Some(minor)) => (major, minor) < (5, 11),
+        // What cannot be read is taken for a new one.
+        _ => false,
+    }
+}
+
 /// Returns the value of a line such as `Seccomp:\t2`.
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     let (_, value) = status
@@ -306,6 +327,7 @@ mod tests {
             has_seccomp_filter: false,
             is_in_first_user_namespace: true,
             is_confidential: false,
+            is_memory_limited: false,
         }
     }
 
@@ -374,10 +396,31 @@ mod tests {
                 },
                 "seccomp",
             ),
+            (
+                Privileges {
+                    is_memory_limited: true,
+                    has_seccomp_filter: true,
+                    ..all
+                },
+                "add SYS_RESOURCE",
+            ),
             (all, "security module"),
         ] {
             let why = privileges.why_no_programs();
             assert!(why.contains(words) && why.contains(GUIDE), "{why}");
+        }
+    }
+
+    #[test]
+    fn knows_the_kernels_that_count_maps_as_locked_memory() {
+        for (release, expected) in [
+            ("5.10.0-33-amd64", true),
+            ("5.4", true),
+            ("5.11.0", false),
+            ("6.1.0-56-cloud-amd64", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(counts_locked_memory(release), expected, "{release}");
         }
     }
 
