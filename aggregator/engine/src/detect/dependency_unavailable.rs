@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::claim::{Claim, cited, ruled_out};
 use super::dropped;
 use super::last_word::{self, LastWord};
-use super::peer::{self, Outcome, Peer};
+use super::peer::{self, Answers, Outcome, Peer};
 use super::{Detector, Verdict};
 use crate::correlate::case::Case;
 use crate::correlate::workload::{Domain, peer_entity};
@@ -50,7 +50,7 @@ impl Detector for DependencyUnavailable {
         let refused = connect.and_then(|word| Some((word, word.call.address.as_ref()?)));
         // Resolvers of names try each address for a way to it, without a port.
         let refused = refused.filter(|(_, address)| {
-            address.port != 0 && !peer::answers_by_twin(case, address, Timestamp::EPOCH)
+            address.port != 0 && !Answers::of(case).by_twin_of(address, Timestamp::EPOCH)
         });
         if let Some((word, address)) = refused {
             return self.of_last_word(case, word, address);

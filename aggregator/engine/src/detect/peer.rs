@@ -22,7 +22,7 @@ pub(super) struct Peer<'a> {
     pub(super) failing: Vec<Observed<'a, TcpFlows>>,
     /// Connections that were established in that time.
     pub(super) established: u64,
-    /// The peer's other name answered in that time: see [`is_twin`].
+    /// The other family of addresses answered in that time: see [`Answers`].
     pub(super) twin_answers: bool,
 }
 
@@ -38,31 +38,64 @@ pub(super) fn failing<'a>(case: &Case<'a>) -> Vec<Peer<'a>> {
         .iter()
         .filter_map(|(address, windows)| Peer::of(address, windows))
         .collect();
+    let answers = Answers::of(case);
     for peer in &mut peers {
         let since = peer.failing.first().map(|window| window.at);
-        peer.twin_answers = answers_by_twin(case, peer.address, since.unwrap_or_default());
+        peer.twin_answers = answers.by_twin_of(peer.address, since.unwrap_or_default());
     }
     // Stable: peers with equally many failures stay in the order of their addresses.
     peers.sort_by_key(|peer| std::cmp::Reverse(peer.failures()));
     peers
 }
 
-/// Whether the workload reached `address` under its other name from `since` on.
-pub(super) fn answers_by_twin(case: &Case<'_>, address: &SocketAddress, since: Timestamp) -> bool {
-    let windows = case.troubles.of::<TcpFlows>();
-    windows
-        .iter()
-        .filter(|window| window.at >= since)
-        .any(|window| {
-            outgoing(window.record).any(|flow| flow.established > 0 && is_twin(&flow.peer, address))
-        })
+/// When connections were last established, by port and family of addresses. A program that knows a service
+/// by name tries its addresses of both families, and most servers listen in one only.
+pub(super) struct Answers(BTreeMap<(u32, Family), Timestamp>);
+
+/// The two families of addresses.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Family {
+    V4,
+    V6,
 }
 
-/// Whether two addresses may be of one service, in the two families of addresses: a program that knows it
-/// by name tries one after the other, and most servers listen in one family only.
-fn is_twin(one: &SocketAddress, other: &SocketAddress) -> bool {
-    let family = |of: &SocketAddress| of.address.contains(':');
-    one.port == other.port && family(one) != family(other)
+impl Family {
+    fn of(address: &SocketAddress) -> Self {
+        if address.address.contains(':') {
+            Self::V6
+        } else {
+            Self::V4
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+}
+
+impl Answers {
+    /// Of a case's workload.
+    pub(super) fn of(case: &Case<'_>) -> Self {
+        let mut newest = BTreeMap::new();
+        for window in case.troubles.of::<TcpFlows>() {
+            let flows = outgoing(window.record);
+            for flow in flows.filter(|flow| flow.established > 0) {
+                let key = (flow.peer.port, Family::of(&flow.peer));
+                // Windows come oldest first.
+                newest.insert(key, window.at);
+            }
+        }
+        Self(newest)
+    }
+
+    /// Whether an address of the other family answered at the same port, at `since` or later.
+    pub(super) fn by_twin_of(&self, address: &SocketAddress, since: Timestamp) -> bool {
+        let twin = (address.port, Family::of(address).other());
+        self.0.get(&twin).is_some_and(|newest| *newest >= since)
+    }
 }
 
 /// The flows by which the cgroup connected to others.

@@ -1,6 +1,8 @@
 //! `security-context-denied`: a security policy refused what a program did, or ended it for that. Must not
 //! hold for a denial that the program got along with.
 
+use std::collections::BTreeMap;
+
 use super::claim::{Claim, MAX_SIGNS};
 use super::last_word::{self, LastWord};
 use super::{Detector, Verdict};
@@ -90,12 +92,19 @@ fn deadly<'a>(
     })
 }
 
-/// The denial that is met most, if denials are met often enough.
+/// The denial that is met most, where it was met last, if it is met often enough.
 fn most_frequent<'a>(windows: &[Observed<'a, Denials>]) -> Option<Told<'a>> {
-    let total: u64 = all(windows).map(|(_, denial)| denial.count).sum();
-    let most = all(windows)
-        .max_by_key(|(window, denial)| (denial.count, std::cmp::Reverse(&window.signal.id)));
-    most.filter(|_| total >= MIN_DENIALS)
+    let mut met: BTreeMap<_, (u64, Told<'a>)> = BTreeMap::new();
+    for told in all(windows) {
+        let denial = told.1;
+        let what = (&denial.capability, &denial.syscall, &denial.object);
+        let (count, newest) = met.entry((denial.kind, what)).or_insert((0, told));
+        *count = count.saturating_add(denial.count);
+        *newest = told;
+    }
+    let most = met.into_values().max_by_key(|(count, _)| *count);
+    most.filter(|(count, _)| *count >= MIN_DENIALS)
+        .map(|(_, told)| told)
 }
 
 /// Whether `denial` may be why `call` failed: the kernel's log does not name the call.
@@ -217,7 +226,17 @@ mod tests {
         let killed = vec![once.clone(), shop.exit("exit", at_ms(1), 9)];
         let words = vec![call(40, -10, "openat", "EACCES", "/etc/shop.conf")];
         let by_mode = vec![once.clone(), shop.gave_up("gave-up", 1, 1, words)];
+        let many: Vec<Signal> = (0..40)
+            .map(|number: u32| {
+                let mut denied = denied(&shop, &format!("d-{number}"), 0, DenialKind::AppArmor, 1);
+                if let SignalBody::Denials(denials) = &mut denied.body {
+                    denials.denials[0].object = format!("/srv/{number}");
+                }
+                denied
+            })
+            .collect();
         vec![
+            ("many things that were refused once", many),
             ("a denial that it got along with", vec![once]),
             ("a kill by something else", killed),
             ("another call that failed later", by_mode),

@@ -10,7 +10,7 @@ pub struct Denials {
 }
 
 /// Which mechanism said no.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum DenialKind {
     /// The process was ended.
     SeccompKill,
