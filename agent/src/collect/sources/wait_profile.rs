@@ -225,8 +225,9 @@ impl Source for WaitProfiler {
 
     fn read(&mut self, attributor: &mut Attributor, losses: &mut Losses) -> Vec<v1::Signal> {
         self.serve_requests();
-        // While a cgroup is watched, each look tells more about its locks.
-        if self.next_look <= Instant::now() || !self.windows.is_empty() {
+        // Each look tells whether a thread still waits for the same thing, and of a watched cgroup more about its locks.
+        let is_in_suspense = self.suspects.has_any() || !self.windows.is_empty();
+        if is_in_suspense || self.next_look <= Instant::now() {
             self.next_look = Instant::now() + LOOK_INTERVAL;
             self.look_at_threads();
         }

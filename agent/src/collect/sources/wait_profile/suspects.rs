@@ -25,6 +25,8 @@ pub(super) struct Suspects {
     waiting: HashMap<u32, (Wait, u64)>,
     /// Until when a cgroup is left alone.
     quiet: HashMap<u64, u64>,
+    /// A thread that waits is in a cgroup that is not left alone.
+    is_open: bool,
 }
 
 impl Suspects {
@@ -45,8 +47,17 @@ impl Suspects {
             }
         }
         self.waiting = waiting;
+        self.is_open = threads.iter().any(|thread| {
+            let until = self.quiet.get(&thread.cgroup);
+            is_suspicious(thread) && until.is_none_or(|until| *until <= now_ns)
+        });
         stuck.retain(|cgroup| self.disturb(*cgroup, now_ns));
         stuck
+    }
+
+    /// Returns whether a thread waited for what may become suspicious, in a cgroup that is not left alone.
+    pub(super) fn has_any(&self) -> bool {
+        self.is_open
     }
 
     /// Returns whether `cgroup` may be looked at again, and leaves it alone from then on.
@@ -102,6 +113,18 @@ mod tests {
                 "second {second}"
             );
         }
+    }
+
+    #[test]
+    fn is_in_suspense_while_a_thread_waits_that_was_not_told() {
+        let mut suspects = Suspects::default();
+        assert!(!suspects.has_any());
+        for (second, expected) in [(10, true), (13, true), (14, false), (134, true)] {
+            suspects.look(&[locked()], second * SECOND);
+            assert_eq!(suspects.has_any(), expected, "second {second}");
+        }
+        suspects.look(&[], 200 * SECOND);
+        assert!(!suspects.has_any());
     }
 
     #[test]
