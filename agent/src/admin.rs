@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use inquest_proto::v1::{self, agent_cost::MemoryLevel};
@@ -62,16 +62,25 @@ const PROFILE_ANSWER: Duration = Duration::from_secs(5);
 /// The window of a profile that does not say how long.
 const DEFAULT_WINDOW_SECONDS: u64 = 10;
 
-/// What `/profile` is asked.
+/// What `/profile` is asked: a cgroup by its path, or a container by its id.
 #[derive(Debug, Deserialize)]
 struct ProfileQuery {
-    cgroup: String,
+    target: String,
     #[serde(default = "default_window")]
     seconds: u64,
 }
 
 const fn default_window() -> u64 {
     DEFAULT_WINDOW_SECONDS
+}
+
+/// What `/profile` answers: which signal is going to tell.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileBegun {
+    node: String,
+    cgroup: String,
+    seconds: u64,
 }
 
 /// What `/status` answers.
@@ -203,36 +212,39 @@ async fn log_level(State(admin): State<Arc<Admin>>, level: String) -> (StatusCod
 }
 
 /// Has a cgroup watched; its profile becomes a signal when the window ends.
-async fn profile(
-    State(admin): State<Arc<Admin>>,
-    Query(query): Query<ProfileQuery>,
-) -> (StatusCode, String) {
+async fn profile(State(admin): State<Arc<Admin>>, Query(query): Query<ProfileQuery>) -> Response {
     let window = Duration::from_secs(query.seconds);
-    let answer = match admin.profile_desk.ask(query.cgroup, window) {
+    let answer = match admin.profile_desk.ask(query.target, window) {
         Ok(answer) => answer,
         Err(refusal) => return refused(refusal),
     };
     match timeout(PROFILE_ANSWER, answer).await {
-        Ok(Ok(Ok(()))) => (
-            StatusCode::ACCEPTED,
-            format!("watching it for {} s\n", query.seconds),
-        ),
+        Ok(Ok(Ok(cgroup))) => {
+            let begun = ProfileBegun {
+                node: admin.identity.node.clone(),
+                cgroup,
+                seconds: query.seconds,
+            };
+            (StatusCode::ACCEPTED, Json(begun)).into_response()
+        }
         Ok(Ok(Err(refusal))) => refused(refusal),
         _ => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "nothing watches this node, see /status for the reason\n".to_owned(),
-        ),
+            "nothing watches this node, see /status for the reason\n",
+        )
+            .into_response(),
     }
 }
 
-fn refused(refusal: ProfileRefusal) -> (StatusCode, String) {
+fn refused(refusal: ProfileRefusal) -> Response {
     let code = match refusal {
         ProfileRefusal::Window => StatusCode::BAD_REQUEST,
         ProfileRefusal::NoCgroup => StatusCode::NOT_FOUND,
+        ProfileRefusal::Ambiguous => StatusCode::CONFLICT,
         ProfileRefusal::Busy => StatusCode::TOO_MANY_REQUESTS,
         ProfileRefusal::NoProbe => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (code, format!("{refusal}\n"))
+    (code, format!("{refusal}\n")).into_response()
 }
 
 async fn arm(State(admin): State<Arc<Admin>>, seconds: String) -> (StatusCode, String) {

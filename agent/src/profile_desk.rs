@@ -18,13 +18,16 @@ pub const MIN_WINDOW: Duration = Duration::from_secs(1);
 /// A profile that somebody wants.
 #[derive(Debug)]
 pub(crate) struct ProfileRequest {
-    /// Path of the cgroup below its hierarchy's root.
-    pub(crate) cgroup: String,
+    /// Of what: path of a cgroup below its hierarchy's root, or a container's id or the beginning of it.
+    pub(crate) target: String,
     /// How long to watch it.
     pub(crate) window: Duration,
     /// To whoever asked.
-    pub(crate) reply: oneshot::Sender<Result<(), ProfileRefusal>>,
+    pub(crate) reply: oneshot::Sender<ProfileAnswer>,
 }
+
+/// The path of the cgroup that is watched, or why none is.
+pub type ProfileAnswer = Result<String, ProfileRefusal>;
 
 /// A profile will not be made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -33,8 +36,13 @@ pub enum ProfileRefusal {
     #[error("the window must be between {} and {} seconds", MIN_WINDOW.as_secs(), MAX_WINDOW.as_secs())]
     Window,
     /// There is no such cgroup.
-    #[error("there is no such cgroup in the hierarchy that names processes on this node")]
+    #[error(
+        "there is no such cgroup or container in the hierarchy that names processes on this node"
+    )]
     NoCgroup,
+    /// The beginning of an id is that of several containers.
+    #[error("several containers have ids that begin so, give more digits")]
+    Ambiguous,
     /// As many cgroups are watched as can be.
     #[error("too many cgroups are watched already, ask again when their windows have ended")]
     Busy,
@@ -50,12 +58,13 @@ pub enum ProfileRefusal {
 pub struct ProfileDesk(Arc<Mutex<VecDeque<ProfileRequest>>>);
 
 impl ProfileDesk {
-    /// Asks for a profile of the cgroup at path `cgroup` over `window`; the answer tells whether it is begun.
+    /// Asks for a profile of `target`, a cgroup's path or a container's id, over `window`; the answer tells whether it is
+    /// begun, and of which cgroup.
     pub fn ask(
         &self,
-        cgroup: String,
+        target: String,
         window: Duration,
-    ) -> Result<oneshot::Receiver<Result<(), ProfileRefusal>>, ProfileRefusal> {
+    ) -> Result<oneshot::Receiver<ProfileAnswer>, ProfileRefusal> {
         if !(MIN_WINDOW..=MAX_WINDOW).contains(&window) {
             return Err(ProfileRefusal::Window);
         }
@@ -65,7 +74,7 @@ impl ProfileDesk {
         }
         let (reply, answer) = oneshot::channel();
         waiting.push_back(ProfileRequest {
-            cgroup,
+            target,
             window,
             reply,
         });
@@ -91,7 +100,7 @@ mod tests {
         }
         let refused = desk.ask("/late".to_owned(), MIN_WINDOW).unwrap_err();
         assert_eq!(refused, ProfileRefusal::Busy);
-        assert_eq!(desk.take().unwrap().cgroup, "0");
+        assert_eq!(desk.take().unwrap().target, "0");
         desk.ask("/late".to_owned(), MAX_WINDOW).unwrap();
     }
 

@@ -114,6 +114,9 @@ mod tests {
         assert_eq!(futex.syscall, "futex");
         assert!(futex.threads as usize >= WAITERS, "{profile:#?}");
         assert!(futex.longest_ns > 4_000_000_000, "{profile:#?}");
+        let lock = profile.locks.first().unwrap();
+        assert!(lock.waiters as usize >= WAITERS, "{profile:#?}");
+        assert_eq!(lock.process.as_ref().unwrap().pid, member.pid());
         assert_eq!(futex.thread.unwrap().parent_pid, member.pid());
         watch.stop().await;
     }

@@ -43,10 +43,13 @@ async fn real_deaths_are_reported_as_they_happened() {
     let Some((binaries, launcher)) = needs() else {
         return;
     };
-    let stack = Stack::start_with(&binaries, "", ALWAYS_ON).await.unwrap();
+    let mut stack = Stack::start_with(&binaries, "", ALWAYS_ON).await.unwrap();
+    let agent = stack.agent().unwrap().admin().base().to_owned();
     let stage = Stage::new(stack.client.clone(), launcher, &binaries.cli);
     let mut proof = Proof::begin("live").unwrap();
-    kernel::prove_briefly(&stage, &mut proof).await.unwrap();
+    kernel::prove_briefly(&stage, &agent, &mut proof)
+        .await
+        .unwrap();
     check(&proof);
     stack.stop().await.unwrap();
 }

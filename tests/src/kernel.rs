@@ -4,6 +4,7 @@
 mod lifecycle;
 mod oom_storm;
 mod probes;
+mod profile;
 mod resources;
 mod senders;
 mod short_lives;
@@ -51,21 +52,23 @@ pub async fn run(options: Options, json: Option<&Path>) -> anyhow::Result<ExitCo
     host::require_root("this test")?;
     let binaries = Binaries::beside_own()?;
     let mut proof = Proof::begin("test-kernel --host")?;
-    let stack = Stack::start_with(&binaries, "", ALWAYS_ON).await?;
+    let mut stack = Stack::start_with(&binaries, "", ALWAYS_ON).await?;
+    let agent = stack.agent()?.admin().base().to_owned();
     let stage = Stage::new(stack.client.clone(), Launcher::own()?, &binaries.cli);
     oom_storm::prove(options.storm, &stage, &mut proof).await?;
     probes::prove(&stage, &mut proof).await?;
     senders::prove(&stage, &mut proof).await?;
     lifecycle::prove(&stage, &mut proof).await?;
     short_lives::prove(options.lives, &stage, &mut proof).await?;
+    profile::prove(&stage, &agent, &mut proof).await?;
     resources::prove(&stage, &mut proof).await?;
     stack.stop().await?;
     self_test::prove(&binaries.agent, None, &mut proof).await?;
     proof.finish(json)
 }
 
-/// A small run of everything, for `cargo xtask test`.
-pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<()> {
+/// A small run of everything, for `cargo xtask test`; the agent's own page is at `agent`.
+pub async fn prove_briefly(stage: &Stage, agent: &str, proof: &mut Proof) -> anyhow::Result<()> {
     const BRIEF: Storm = Storm {
         cgroups: 3,
         victims: 2,
@@ -75,6 +78,7 @@ pub async fn prove_briefly(stage: &Stage, proof: &mut Proof) -> anyhow::Result<(
     probes::prove(stage, proof).await?;
     senders::prove(stage, proof).await?;
     lifecycle::prove(stage, proof).await?;
+    profile::prove(stage, agent, proof).await?;
     short_lives::prove(FEW, stage, proof).await
 }
 

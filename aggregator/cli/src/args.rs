@@ -13,6 +13,7 @@ pub(crate) use self::incident::{
     IncidentCommand, IncidentListArgs, IncidentShowArgs, IncidentState,
 };
 pub(crate) use self::output::{ColorWhen, ExitCodeArgs, Format, OutputArgs};
+pub(crate) use self::profile::{DEFAULT_AGENT, ProfileArgs};
 pub(crate) use self::signal::{SignalCommand, SignalListArgs};
 
 mod bundle;
@@ -20,6 +21,7 @@ mod duration;
 mod examples;
 mod incident;
 mod output;
+mod profile;
 mod signal;
 
 /// Where an aggregator with a default configuration answers.
@@ -88,6 +90,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Explain why a pod, container, process or cgroup died
     Why(WhyArgs),
+    /// Watch where the threads of a container spend their time
+    Profile(ProfileArgs),
     /// List incidents and show one whole
     #[command(subcommand, alias = "incidents")]
     Incident(IncidentCommand),

@@ -24,7 +24,7 @@ pub(crate) struct Client {
 impl Client {
     /// Prepares a client; connects only when something is asked.
     pub(crate) fn try_new(global: &Global) -> Result<Self, Failure> {
-        let base = parse_base(&global.aggregator)?;
+        let base = parse_base(&global.aggregator, AGGREGATOR)?;
         let http = build(&base).map_err(|error| {
             Failure::new(
                 "cannot prepare a connection to the aggregator",
@@ -152,7 +152,8 @@ impl Client {
     }
 }
 
-fn build(base: &Url) -> reqwest::Result<reqwest::Client> {
+/// Makes the client for an address.
+pub(crate) fn build(base: &Url) -> reqwest::Result<reqwest::Client> {
     // Fails only when a provider is already installed, which then serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut builder = reqwest::Client::builder()
@@ -174,28 +175,37 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// The option that an address comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AddressOption {
+    pub flag: &'static str,
+    pub default: &'static str,
+}
+
+const AGGREGATOR: AddressOption = AddressOption {
+    flag: "--aggregator",
+    default: DEFAULT_AGGREGATOR,
+};
+
 /// Reads an address; one without a scheme is http, an empty one, as of an empty variable, the default.
-fn parse_base(text: &str) -> Result<Url, Failure> {
-    let text = if text.is_empty() {
-        DEFAULT_AGGREGATOR
-    } else {
-        text
-    };
+pub(crate) fn parse_base(text: &str, option: AddressOption) -> Result<Url, Failure> {
+    let AddressOption { flag, default } = option;
+    let text = if text.is_empty() { default } else { text };
     let full = if text.contains("://") {
         text.to_owned()
     } else {
         format!("http://{text}")
     };
     let refuse = |why: String| {
-        let what = format!("--aggregator is not an address: `{text}`");
-        Failure::new(what, why, "give one such as http://127.0.0.1:7700").exit(Exit::Usage)
+        let what = format!("{flag} is not an address: `{text}`");
+        Failure::new(what, why, format!("give one such as {default}")).exit(Exit::Usage)
     };
     let url = Url::parse(&full).map_err(|error| refuse(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse(format!("{} is not spoken here", url.scheme())));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        let what = "--aggregator holds a user name or password";
+        let what = format!("{flag} holds a user name or password");
         let why = "other users of this machine can read command lines";
         return Err(Failure::new(what, why, "leave it out").exit(Exit::Usage));
     }
@@ -210,7 +220,7 @@ fn is_json(response: &Response) -> bool {
 }
 
 /// The last cause of an error: the one a person can act on.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
@@ -230,7 +240,7 @@ mod tests {
             "http://10.0.0.7:7700",
             "localhost:7700/prefix/",
         ] {
-            parse_base(text).unwrap();
+            parse_base(text, AGGREGATOR).unwrap();
         }
     }
 
@@ -242,17 +252,21 @@ mod tests {
             "http://user:secret@x",
             "http://user@x",
         ] {
-            assert_eq!(parse_base(text).unwrap_err().exit, Exit::Usage, "{text}");
+            assert_eq!(
+                parse_base(text, AGGREGATOR).unwrap_err().exit,
+                Exit::Usage,
+                "{text}"
+            );
         }
-        let failure = parse_base("http://user:secret@x").unwrap_err();
+        let failure = parse_base("http://user:secret@x", AGGREGATOR).unwrap_err();
         assert!(!format!("{failure:?}").contains("secret"));
     }
 
     #[test]
     fn escapes_what_a_target_may_hold() {
         let client = Client {
-            http: build(&parse_base("x").unwrap()).unwrap(),
-            base: parse_base("http://x/prefix/").unwrap(),
+            http: build(&parse_base("x", AGGREGATOR).unwrap()).unwrap(),
+            base: parse_base("http://x/prefix/", AGGREGATOR).unwrap(),
             timeout: Duration::from_secs(1),
         };
         let url = client.url(&["incidents", "a/../b?c"]);
@@ -271,7 +285,11 @@ mod tests {
             ("10.0.0.7", false),
             ("127.0.0.1.example.org", false),
         ] {
-            assert_eq!(is_loopback(&parse_base(text).unwrap()), loopback, "{text}");
+            assert_eq!(
+                is_loopback(&parse_base(text, AGGREGATOR).unwrap()),
+                loopback,
+                "{text}"
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ mod completion;
 mod doctor;
 mod incident;
 mod node;
+mod profile;
 mod signal;
 mod status;
 mod version;
@@ -41,6 +42,15 @@ async fn ask(cli: &Cli, output: &impl Fn(&OutputArgs) -> Output) -> Outcome {
     let client = &Client::try_new(&cli.global)?;
     match &cli.command {
         Command::Why(args) => why::run(client, args, &output(&args.output)).await,
+        Command::Profile(args) => {
+            profile::run(
+                client,
+                args,
+                cli.global.request_timeout.0,
+                &output(&args.output),
+            )
+            .await
+        }
         Command::Incident(IncidentCommand::List(args)) => {
             incident::list(client, args, &output(&args.output)).await
         }

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 mod age;
+mod agent_page;
 mod args;
 mod bundle;
 mod client;

@@ -6,6 +6,7 @@ mod locks;
 mod profile;
 mod state;
 mod suspects;
+mod target;
 mod wait_maps;
 
 use std::{sync::Arc, time::Duration};
@@ -79,18 +80,16 @@ impl WaitProfiler {
 
     fn serve_requests(&mut self) {
         while let Some(ProfileRequest {
-            cgroup,
+            target,
             window,
             reply,
         }) = self.desk.take()
         {
-            let begun = match self.cgroups.id_of(&cgroup) {
-                Some(id) => self.watch(id, window, false),
-                None => Err(ProfileRefusal::NoCgroup),
-            };
+            let begun = target::resolve(&self.cgroups, &target)
+                .and_then(|(id, path)| self.watch(id, window, false).map(|()| path));
             if reply.send(begun).is_err() {
                 debug!(
-                    cgroup,
+                    %target,
                     "whoever asked for a profile did not wait for the answer"
                 );
             }

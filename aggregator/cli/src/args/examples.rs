@@ -5,13 +5,24 @@
 type Example = (&'static str, &'static str);
 
 /// Path of each command below `inquest`, with its examples.
-const EXAMPLES: [(&str, &[Example]); 11] = [
+const EXAMPLES: [(&str, &[Example]); 12] = [
     (
         "why",
         &[
             ("Why did this process die?", "4242"),
             ("By cgroup, container id or incident id", "/shop/cart"),
             ("For a program", "inc-3f2a9c01d4e5 -o json"),
+        ],
+    ),
+    (
+        "profile",
+        &[
+            ("Why is it slow? Ten seconds tell", "/shop/cart"),
+            ("A container, for a minute", "3f9d1b7c5a2e --for 1m"),
+            (
+                "On another node, by a forwarded port",
+                "/shop/cart --agent http://127.0.0.1:17702",
+            ),
         ],
     ),
     (

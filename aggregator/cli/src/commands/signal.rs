@@ -4,8 +4,10 @@ use inquest_api::List;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use self::follow::newest;
 use self::pages::Pages;
 use self::row::COLUMNS;
+pub(super) use self::row::{address, millis, name, process, state};
 use super::Outcome;
 use crate::args::SignalListArgs;
 use crate::client::Client;
@@ -47,7 +49,7 @@ impl View for Signals {
     }
 
     fn names(&self) -> Vec<String> {
-        self.list.items.iter().map(row::name).collect()
+        self.list.items.iter().map(name).collect()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::run::inquest;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "",
     "why",
+    "profile",
     "incident",
     "incident list",
     "incident show",

@@ -14,6 +14,8 @@ mod help;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod profile;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod server;

@@ -82,6 +82,12 @@ impl Server {
         self.put(path, status, "application/problem+json", body)
     }
 
+    /// Answers `path`, which need not be below `/api/v1`, with a status and any text.
+    pub(crate) fn status(self, path: &str, status: u16, text: &str) -> Self {
+        let status = StatusCode::from_u16(status).unwrap();
+        self.put(path, status, "text/plain", text.to_owned())
+    }
+
     /// Answers `path` with 200 and any text.
     pub(crate) fn text(self, path: &str, content_type: &'static str, body: &str) -> Self {
         self.put(path, StatusCode::OK, content_type, body.to_owned())

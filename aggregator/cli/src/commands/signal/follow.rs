@@ -47,7 +47,7 @@ pub(super) async fn run(
 }
 
 /// The position of the newest signal: everything after it is new.
-async fn newest(client: &Client) -> Result<String, Failure> {
+pub(in crate::commands) async fn newest(client: &Client) -> Result<String, Failure> {
     let one = || ("limit", "1".to_owned());
     let newest: List<Value> = client.get(&["signals"], &[one()]).await?;
     if let Some(position) = newest.metadata.continue_token {

@@ -14,6 +14,8 @@ mod network;
 mod node;
 mod resource;
 
+pub(in crate::commands) use resource::state;
+
 pub(super) const COLUMNS: [Column; 7] = [
     column("TIME"),
     column("NODE"),
@@ -36,7 +38,7 @@ pub(super) const FOLLOWED: [Column; 7] = [
 ];
 
 /// `signal/ID`.
-pub(super) fn name(signal: &Value) -> String {
+pub(in crate::commands) fn name(signal: &Value) -> String {
     format!("signal/{}", id(signal))
 }
 
@@ -99,7 +101,8 @@ fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-fn process(process: &Process) -> String {
+/// A process with its pid.
+pub(in crate::commands) fn process(process: &Process) -> String {
     format!("{}[{}]", process.comm, process.pid)
 }
 
@@ -140,7 +143,7 @@ fn describe(body: &SignalBody) -> String {
 }
 
 /// An address with its port; a unix socket has none.
-fn address(of: &SocketAddress) -> String {
+pub(in crate::commands) fn address(of: &SocketAddress) -> String {
     if of.port == 0 {
         of.address.clone()
     } else if of.address.contains(':') {
@@ -151,7 +154,7 @@ fn address(of: &SocketAddress) -> String {
 }
 
 /// Nanoseconds as milliseconds.
-fn millis(nanos: u64) -> String {
+pub(in crate::commands) fn millis(nanos: u64) -> String {
     format!("{:.1} ms", nanos as f64 / 1e6)
 }
 

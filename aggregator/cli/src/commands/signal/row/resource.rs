@@ -70,16 +70,21 @@ pub(super) fn wait_profile(of: &WaitProfile) -> String {
     most(&of.shares, |share| share.permille, wait_share)
 }
 
-fn wait_share(of: &WaitShare) -> String {
-    let state = match of.state {
+/// A state of threads in words.
+pub(in crate::commands) const fn state(of: WaitState) -> &'static str {
+    match of {
         WaitState::OnCpu => "on a CPU",
         WaitState::RunQueue => "waiting for a CPU",
-        WaitState::Futex => "waiting for a lock",
+        WaitState::Futex => "waiting for a lock or condition",
         WaitState::Disk => "waiting for a disk",
         WaitState::Socket => "waiting for a socket",
         WaitState::Sleep => "asleep",
         WaitState::Other | WaitState::Unknown => "in another state",
-    };
+    }
+}
+
+fn wait_share(of: &WaitShare) -> String {
+    let state = state(of.state);
     let percent = f64::from(of.permille) / 10.0;
     let peer = of
         .peer
