@@ -89,3 +89,20 @@ pub(crate) async fn run(client: &Client, args: &StatusArgs, output: &Output) -> 
         status.incidents.open > 0,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_short_of_memory_are_mentioned_when_there_are_any() {
+        let counts = |short_of_memory| NodeCounts {
+            known: 3,
+            connected: 2,
+            short_of_memory,
+        };
+        assert_eq!(nodes(counts(0)), "2 connected of 3 known");
+        let told = nodes(counts(1));
+        assert!(told.contains("1 short of memory"), "{told}");
+    }
+}
