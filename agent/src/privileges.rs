@@ -343,6 +343,24 @@ mod tests {
     }
 
     #[test]
+    fn expects_what_the_guide_grants_and_no_more() {
+        let guide = include_str!("../../docs/privileges.md");
+        let capabilities = testkit::documented_capabilities().into_iter();
+        let documented = capabilities.map(|name| format!("CAP_{name}"));
+        let documented: Vec<_> = documented.chain(["hostPID".to_owned()]).collect();
+        let expected = ALL.iter().filter(|privilege| privilege.is_expected);
+        let expected: Vec<_> = expected.map(|privilege| privilege.name).collect();
+        assert_eq!(expected, documented);
+        for privilege in &ALL {
+            assert!(
+                guide.contains(&format!("`{}`", privilege.name)),
+                "{}",
+                privilege.name
+            );
+        }
+    }
+
+    #[test]
     fn tells_what_a_probe_lacks_and_nothing_where_nothing_is_lacking() {
         let all = granted(CapabilitySet::all());
         assert_eq!(all.lacking().count(), 0);
