@@ -15,7 +15,7 @@ use super::wire::Said;
 
 const EMULATOR: &str = "qemu-system-x86_64";
 /// Longest life of a guest, many times what one takes: only a hang lasts longer.
-const DEADLINE: Duration = Duration::from_mins(10);
+const DEADLINE: Duration = Duration::from_mins(20);
 /// Lines of the console that are shown of a guest that did not come to its end.
 const CONSOLE_LINES: usize = 40;
 /// Small, so that all of the memory is soon used up, and enough to load the probes.

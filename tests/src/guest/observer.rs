@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use inquest_agent::collect::{CollectorError, Observed};
-use inquest_agent::probes::{self, ProbeConfig};
+use inquest_agent::probes::{self, Hook, ProbeConfig};
 use inquest_proto::v1;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -30,9 +30,14 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Loads the probes by their best hooks and begins to observe.
+    /// Loads the probes by their best hooks on tracepoints and begins to observe: programs at the returns of calls take an emulator
+    /// long to load, and nothing that is asked of an observer comes from them.
     pub(super) async fn start() -> anyhow::Result<Self> {
-        let loaded = tokio::task::spawn_blocking(|| probes::load(&ProbeConfig::default()))
+        let config = ProbeConfig {
+            hooks: Hook::ladder(true),
+            ..ProbeConfig::default()
+        };
+        let loaded = tokio::task::spawn_blocking(move || probes::load(&config))
             .await
             .context("failed to load the probes")?;
         let collector = loaded.collector.context("nothing was loaded")?;
