@@ -1,6 +1,8 @@
 //! `file-missing`: the main process of a workload ended because a file that it needs is not there. Must
 //! not hold for what every program looks for when it starts, nor for a file that was missed long before.
 
+use std::time::Duration;
+
 use super::claim::{Claim, ruled_out};
 use super::last_word::{self, LastWord, is_look};
 use super::startup::{file_name, is_missing_library, is_noise};
@@ -12,6 +14,15 @@ use crate::model::signal::FailedCall;
 use crate::rank::Strength;
 
 const PRIOR: f64 = 0.95;
+
+/// A program that ends for a missing file has hardly anything left to do: a message, a stack trace.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// How directly the call shows the cause: of a file that was opened, of one that was only asked for, and how
+/// much less when the program went on for a while.
+const OPENED: f64 = 0.9;
+const ASKED_FOR: f64 = 0.7;
+const WENT_ON: f64 = 0.1;
 
 /// Finds files without which a program gave up.
 pub(super) struct FileMissing;
@@ -35,13 +46,13 @@ impl Detector for FileMissing {
         // What a program opens it needs; what it only asks for it can often do without.
         let opened = last_word::find(case, |call| is_missing(call) && !is_look(&call.syscall));
         if let Some(word) = opened {
-            return claim(case, word, 0.9);
+            return claim(case, word, OPENED);
         }
         let searched = last_word::searched_for(case);
         let is_looked_for =
             |call: &FailedCall| is_missing(call) && !searched.contains(file_name(&call.path));
         match last_word::find(case, is_looked_for) {
-            Some(word) if word.is_last => claim(case, word, 0.7),
+            Some(word) if word.is_last => claim(case, word, ASKED_FOR),
             Some(word) => ruled_out(
                 self.cause(),
                 "it was only asked for, and other calls failed after it",
@@ -53,6 +64,11 @@ impl Detector for FileMissing {
 }
 
 fn claim(case: &Case<'_>, word: LastWord<'_>, directness: f64) -> Verdict {
+    let went_on = if word.before_end > AT_ONCE {
+        WENT_ON
+    } else {
+        0.0
+    };
     let victim = case.subject();
     let path = clean(&word.call.path);
     let code = case
@@ -72,7 +88,7 @@ fn claim(case: &Case<'_>, word: LastWord<'_>, directness: f64) -> Verdict {
         strength: Strength {
             prior: PRIOR,
             specificity: word.specificity(),
-            directness,
+            directness: directness - went_on,
         },
         until: fact.at,
         signs: vec![fact],
@@ -101,7 +117,7 @@ mod tests {
     use crate::model::{Severity, Signal};
     use crate::testing::Actor;
     use crate::testing::scenario::{Nature, Scenario, stands};
-    use crate::testing::signs::{call, connect, database};
+    use crate::testing::signs::{call, connect, database, flow};
 
     const SCENARIO: Scenario = Scenario {
         cause: "file-missing",
@@ -204,7 +220,7 @@ mod tests {
     /// What `strace` shows of programs that end with an error for another reason than a missing file.
     #[test]
     fn does_not_take_what_programs_look_for_everywhere_for_what_they_miss() {
-        let programs: [(&str, &[(&str, &str)]); 5] = [
+        let programs: [(&str, &[(&str, &str)]); 6] = [
             (
                 "curl http://127.0.0.1:1",
                 &[
@@ -243,10 +259,15 @@ mod tests {
                 ],
             ),
             (
+                "sqlite3 :memory: 'select foo'",
+                &[("access", ":memory:"), ("openat", ":memory:")],
+            ),
+            (
                 "java -cp /tmp NoSuch",
                 &[
                     ("openat", "/usr/lib/jvm/java-17/lib/x86_64/libnet.so"),
                     ("newfstatat", "/tmp/.java_pid3518"),
+                    ("newfstatat", "/usr/lib/jvm/java-17/lib/haswell"),
                     ("openat", "/usr/lib/jvm/java-17/lib/libnet.so"),
                 ],
             ),
@@ -272,6 +293,22 @@ mod tests {
             incident.headline,
             "shop[40] ended with exit code 1: /etc/shop/config.yaml does not exist"
         );
+    }
+
+    /// `git clone http://127.0.0.1:1/x`: its helper is refused while it waits.
+    #[test]
+    fn gives_way_to_a_connection_when_the_program_went_on() {
+        let git = Actor::new("git", 40);
+        let cause = |before_end: i64| {
+            let words = vec![call(40, -before_end, "openat", "ENOENT", "x/.git/config")];
+            let signals = vec![
+                git.flows("flows", 0, vec![flow(database(), 1, 0)]),
+                git.gave_up("exit", 0, 128, words),
+            ];
+            crate::testing::checks::causes(signals)
+        };
+        assert_eq!(cause(190), ["dependency-unavailable"]);
+        assert_eq!(cause(10), [SCENARIO.cause]);
     }
 
     #[test]

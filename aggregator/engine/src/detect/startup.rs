@@ -4,7 +4,7 @@
 use crate::model::signal::FailedCall;
 
 /// Files that are optional to the loader, the C library and the usual runtimes.
-const OPTIONAL_FILES: [&str; 16] = [
+const OPTIONAL_FILES: [&str; 18] = [
     "/etc/ld.so.preload",
     "/etc/ld.so.cache",
     "/etc/ld.so.nohwcap",
@@ -21,10 +21,14 @@ const OPTIONAL_FILES: [&str; 16] = [
     "/var/run/nscd/socket",
     "/run/nscd/socket",
     "/dev/tty",
+    // Of the resolver that Node.js and curl bring along.
+    "/etc/svc.conf",
+    // Of SQLite: no file at all.
+    ":memory:",
 ];
 
 /// Parts of paths where runtimes look for what they can do without.
-const OPTIONAL_PARTS: [&str; 18] = [
+const OPTIONAL_PARTS: [&str; 19] = [
     "/glibc-hwcaps/",
     "/locale/",
     "/LC_MESSAGES/",
@@ -43,7 +47,11 @@ const OPTIONAL_PARTS: [&str; 18] = [
     "/.cache/",
     "/.local/",
     "/.java_pid",
+    "/userdb/",
 ];
+
+/// Directories in which the loader looks for libraries that are made for one kind of CPU.
+const CPU_DIRECTORIES: [&str; 5] = ["haswell", "xeon_phi", "avx512_1", "x86_64", "tls"];
 
 /// Parts of paths that a program may not be let into, and goes on: caches that it would like to write, and
 /// what belongs to other processes.
@@ -101,7 +109,9 @@ fn is_library(path: &str) -> bool {
     let name = file_name(path);
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     // Perl asks for a compiled form of each of its modules.
-    name.contains(".so.") || extension.is_some_and(|extension| ["so", "pmc"].contains(&extension))
+    name.contains(".so.")
+        || CPU_DIRECTORIES.contains(&name)
+        || extension.is_some_and(|extension| ["so", "pmc"].contains(&extension))
 }
 
 #[cfg(test)]
