@@ -251,6 +251,20 @@ mod tests {
     stands!(SCENARIO);
 
     #[test]
+    fn a_used_up_quota_is_told_apart_from_a_full_file_system() {
+        let word = FailedCall {
+            mount_point: "/data".to_owned(),
+            ..call(40, -10, "write", "EDQUOT", "")
+        };
+        let roomy = usage("usage", -500, (1 << 19, 500), 0);
+        let exit = Actor::new("shop", 40).gave_up("exit", 0, 1, vec![word]);
+        let incident = &incidents_of(vec![roomy, exit])[0];
+        assert_eq!(incident.root_cause.cause.0, SCENARIO.cause);
+        let words = "the file system at /data is full for this user";
+        assert!(incident.headline.ends_with(words), "{}", incident.headline);
+    }
+
+    #[test]
     fn tells_space_from_inodes_and_both_from_a_death() {
         for (free, words) in [
             ((0, 500), "the file system at /data is full"),

@@ -187,6 +187,16 @@ mod tests {
     stands!(SCENARIO);
 
     #[test]
+    fn names_the_limit_that_was_reached() {
+        for (errno, limit) in [("EMFILE", "RLIMIT_NOFILE"), ("ENFILE", "fs.file-max")] {
+            let words = vec![call(40, -10, "openat", errno, "/data/orders.db")];
+            let exit = Actor::new("shop", 40).gave_up("exit", 0, 1, words);
+            let incident = opens(vec![exit], SCENARIO.cause, Severity::Critical);
+            assert!(incident.headline.contains(limit), "{}", incident.headline);
+        }
+    }
+
+    #[test]
     fn holds_without_a_death_too() {
         let incident = opens(vec![failures(40)], SCENARIO.cause, Severity::Warning);
         assert!(
