@@ -9,6 +9,7 @@ mod drop;
 mod exec;
 mod exit;
 mod failures;
+mod family;
 mod neighbor;
 mod object_version;
 mod oom;
@@ -49,116 +50,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/in
 
 /// Where cgroup file systems are mounted, usually.
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
-
-/// What one probe tells about; also the name of its file here, in the object and in the abi.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Family {
-    /// OOM kills.
-    Oom,
-    /// Ends of processes.
-    Exit,
-    /// Executions.
-    Exec,
-    /// Where fatal signals come from.
-    Signal,
-    /// New cgroups.
-    Cgroup,
-    /// Cgroups that are removed.
-    Removal,
-    /// Dropped packets.
-    Drop,
-    /// Datagrams that find a receive buffer full.
-    SocketDrop,
-    /// Addresses on the link that nobody answers for.
-    Neighbor,
-    /// DNS messages and ICMP errors that are sent.
-    PacketSent,
-    /// Those that are received.
-    PacketReceived,
-    /// Steps of TCP connections.
-    TcpState,
-    /// Segments of TCP that are sent again.
-    TcpRetransmit,
-    /// Resets sent.
-    TcpResetSent,
-    /// Resets received.
-    TcpResetReceived,
-    /// Requests that block devices are given.
-    BlockIssue,
-    /// Requests that block devices are done with.
-    BlockComplete,
-    /// Threads that leave and enter a CPU.
-    SchedSwitch,
-    /// Threads that can run again.
-    SchedWakeup,
-    /// System calls that failed.
-    Syscall,
-    /// Capabilities that a thread was asked for and lacks.
-    Capability,
-}
-
-impl Family {
-    /// All of them.
-    pub const ALL: [Self; 21] = [
-        Self::Oom,
-        Self::Exit,
-        Self::Exec,
-        Self::Signal,
-        Self::Cgroup,
-        Self::Removal,
-        Self::Drop,
-        Self::SocketDrop,
-        Self::Neighbor,
-        Self::PacketSent,
-        Self::PacketReceived,
-        Self::TcpState,
-        Self::TcpRetransmit,
-        Self::TcpResetSent,
-        Self::TcpResetReceived,
-        Self::BlockIssue,
-        Self::BlockComplete,
-        Self::SchedSwitch,
-        Self::SchedWakeup,
-        Self::Syscall,
-        Self::Capability,
-    ];
-
-    /// Returns the name of its probe.
-    pub fn name(self) -> &'static str {
-        self.probe().name
-    }
-
-    /// Returns whether it is attached only while somebody wants to know.
-    fn is_on_demand(self) -> bool {
-        matches!(self, Self::SchedSwitch | Self::SchedWakeup)
-    }
-
-    fn probe(self) -> &'static Probe {
-        match self {
-            Self::Oom => &oom::PROBE,
-            Self::Exit => &exit::PROBE,
-            Self::Exec => &exec::PROBE,
-            Self::Signal => &signal::PROBE,
-            Self::Cgroup => &cgroup::PROBE,
-            Self::Removal => &removal::PROBE,
-            Self::Drop => &drop::PROBE,
-            Self::SocketDrop => &socket_drop::PROBE,
-            Self::Neighbor => &neighbor::PROBE,
-            Self::PacketSent => &packet::SENT,
-            Self::PacketReceived => &packet::RECEIVED,
-            Self::TcpState => &tcp::STATE,
-            Self::TcpRetransmit => &tcp::RETRANSMIT,
-            Self::TcpResetSent => &tcp::RESET_SENT,
-            Self::TcpResetReceived => &tcp::RESET_RECEIVED,
-            Self::BlockIssue => &block::ISSUE,
-            Self::BlockComplete => &block::COMPLETE,
-            Self::SchedSwitch => &sched::SWITCH,
-            Self::SchedWakeup => &sched::WAKEUP,
-            Self::Syscall => &syscall::PROBE,
-            Self::Capability => &capability::PROBE,
-        }
-    }
-}
 
 /// A way to attach a program to a tracepoint, or to functions of the kernel instead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -274,6 +165,8 @@ use attach::{Link, Ready};
 use failures::Failures;
 use object_version::Mismatch;
 use returns::Return;
+
+pub use family::Family;
 
 pub(crate) use attach::AttachError;
 pub(crate) use failures::is_refusal;
