@@ -93,8 +93,8 @@ fn claim(
             "It has space left and no inode: it holds as many files as it was made for.",
         ),
         Lack::Quota => (
-            "is full for this user",
-            "A quota of the user, group or project is used up; others can still write.",
+            "is full for it: a quota is used up",
+            "The quota is that of a user, group, project or subvolume; others can still write.",
         ),
         Lack::Unknown => (
             "has no room left",
@@ -135,7 +135,7 @@ fn remediation(place: &str, lack: Lack) -> Vec<String> {
             format!("find the directory with most files: du --inodes -x {quoted} | sort -n | tail"),
             "a file system keeps the number of inodes that it was made with: delete files, or make it anew".to_owned(),
         ],
-        Lack::Quota => vec![format!("look at the quotas: repquota -s {quoted}, or xfs_quota -x -c report {quoted}")],
+        Lack::Quota => vec![format!("look at the quotas: repquota -s {quoted}, xfs_quota -x -c report {quoted}, or btrfs qgroup show -re {quoted}")],
         Lack::Blocks | Lack::Unknown => vec![
             format!("see what fills it: df -h {quoted}, then du -x -h -d 2 {quoted} | sort -h | tail"),
             format!("files that are deleted and still open take space too: lsof +L1 {quoted}"),
@@ -260,7 +260,7 @@ mod tests {
         let exit = Actor::new("shop", 40).gave_up("exit", 0, 1, vec![word]);
         let incident = &incidents_of(vec![roomy, exit])[0];
         assert_eq!(incident.root_cause.cause.0, SCENARIO.cause);
-        let words = "the file system at /data is full for this user";
+        let words = "the file system at /data is full for it: a quota is used up";
         assert!(incident.headline.ends_with(words), "{}", incident.headline);
     }
 
