@@ -13,10 +13,10 @@ use aya_ebpf::{
 use inquest_agent_abi::{
     BULK_RING_BYTES, Counted, DAEMONS as MAX_DAEMONS, DROPS as MAX_DROPS, DropCount, DropKey,
     FLOWS as MAX_FLOWS, FlowCounts, FlowKey, KernelLayout, LISTENERS as MAX_LISTENERS, ListenerKey,
-    LossCounts, Meters, OTHER_FLOWS as MAX_OTHER_FLOWS, OtherFlowsKey, RATES as MAX_RATES, RateKey,
-    SHED as MAX_SHED, SIGNAL_ORIGINS, SOCKET_OWNERS as MAX_SOCKET_OWNERS, SignalOrigin,
-    SocketOwner, ThreadWait, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS,
-    WaitKey, WaitTotal, WatchedCgroup,
+    LossCounts, Meters, OOM_VICTIMS as MAX_OOM_VICTIMS, OTHER_FLOWS as MAX_OTHER_FLOWS,
+    OtherFlowsKey, RATES as MAX_RATES, RateKey, SHED as MAX_SHED, SIGNAL_ORIGINS,
+    SOCKET_OWNERS as MAX_SOCKET_OWNERS, SignalOrigin, SocketOwner, ThreadWait, URGENT_RING_BYTES,
+    WAIT_THREADS, WAIT_TOTALS, WATCHED_CGROUPS, WaitKey, WaitTotal, WatchedCgroup,
 };
 
 use crate::kernel_read::Address;
@@ -88,10 +88,10 @@ pub(crate) static LISTENERS: LruHashMap<ListenerKey, SocketOwner> =
 pub(crate) static ORIGINS: LruHashMap<u64, SignalOrigin> =
     LruHashMap::with_max_entries(SIGNAL_ORIGINS, 0);
 
-/// The tasks that the kernel has just sent SIGKILL, by [`oom_victim_key`]. The OOM killer's are taken out at
-/// once, so this only has to hold them while others, such as those of an ending pid namespace, come in.
+/// The tasks that the kernel has just sent SIGKILL, by [`oom_victim_key`].
 #[map]
-pub(crate) static OOM_VICTIMS: LruHashMap<u64, Address> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static OOM_VICTIMS: LruHashMap<u64, Address> =
+    LruHashMap::with_max_entries(MAX_OOM_VICTIMS, 0);
 
 /// The node's daemons by process id, with nothing for each: the agent knows them by name.
 #[map]

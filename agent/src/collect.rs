@@ -279,6 +279,7 @@ impl Rest {
         let emptied_urgent = self.drain_urgent(urgent, out).await;
         let emptied = self.drain_bulk(out) && emptied_urgent;
         self.tell_exec_failures(out).await;
+        self.lifecycle.keep_room();
         // First: what was lost decides on what can be told.
         let counted = self.count_lost();
         self.read_sources(out);

@@ -10,6 +10,7 @@ mod exec;
 mod exit;
 mod failures;
 mod family;
+mod lru_room;
 mod neighbor;
 mod object_version;
 mod oom;
@@ -328,7 +329,9 @@ fn try_load(config: &ProbeConfig, parts: &SourceParts) -> Result<Collector, Load
     }
     let btf = heap::on_own_heap(|| Btf::from_sys_fs().ok());
     let policy = syscalls::policy(&config.ignored);
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    lru_room::reserve(&mut loader, aya::util::nr_cpus().unwrap_or(1));
+    let mut ebpf = loader
         .btf(btf.as_ref())
         .override_global(names::LAYOUT, &kernel.layout, true)
         .override_global(names::SYSCALL_POLICY, &*policy, true)

@@ -36,9 +36,11 @@ pub enum Counted {
     Denials = 9,
     /// `IcmpKey` to `IcmpCount`.
     IcmpErrors = 10,
+    /// A cgroup to `LastWords`: not emptied, the agent takes out those of cgroups that were quiet for longest.
+    LastWords = 11,
 }
 
 impl Counted {
     /// How many there are.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 12;
 }

@@ -50,7 +50,7 @@ pub use layout::{
 pub use limits::{
     BLOCK_IO, BLOCK_REQUESTS, BULK_RING_BYTES, DAEMONS, DROPS, FLOWS, ICMP_ERRORS, LISTENERS,
     MAX_CGROUP_LEVELS, MAX_CGROUP_NAME, MAX_CGROUP_PATH, MAX_COMM, MAX_FILENAME,
-    MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, NEIGHBOR_FAILURES, OTHER_FLOWS, RATES, SHED,
+    MAX_INTERFACE_NAME, MAX_PIDS_LEVELS, NEIGHBOR_FAILURES, OOM_VICTIMS, OTHER_FLOWS, RATES, SHED,
     SIGNAL_ORIGINS, SOCKET_DROPS, SOCKET_OWNERS, URGENT_RING_BYTES, WAIT_THREADS, WAIT_TOTALS,
     WATCHED_CGROUPS,
 };
@@ -112,10 +112,22 @@ pub mod names {
     pub const FAILURES: &str = "FAILURES";
     /// Hash of `RefusedForks` by `RefusedForksKey`.
     pub const FORKS_REFUSED: &str = "FORKS_REFUSED";
-    /// Least-recently-used hash of `LastWords` by cgroup id.
+    /// Hash of `LastWords` by cgroup id.
     pub const LAST_WORDS: &str = "LAST_WORDS";
     /// Hash of `u64` by [`crate::RateKey`]: records that were beyond a rate.
     pub const SHED: &str = "SHED";
+    /// LRU hash of when a cgroup has given back all records of a kind, by [`crate::RateKey`].
+    pub const RATES: &str = "RATES";
+    /// LRU hash of [`crate::SocketOwner`] by the address of a socket.
+    pub const SOCKET_OWNERS: &str = "SOCKET_OWNERS";
+    /// LRU hash of [`crate::SocketOwner`] by [`crate::ListenerKey`].
+    pub const LISTENERS: &str = "LISTENERS";
+    /// LRU hash of [`crate::SignalOrigin`] by process and signal.
+    pub const ORIGINS: &str = "ORIGINS";
+    /// LRU hash of addresses of tasks by who sent them SIGKILL.
+    pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
+    /// LRU hash of [`crate::BlockRequest`] by what tells one from another.
+    pub const BLOCK_REQUESTS: &str = "BLOCK_REQUESTS";
     /// Per-CPU array of one [`crate::Meters`].
     pub const METERS: &str = "METERS";
     /// Hash of `FlowKey` to `FlowCounts`.

@@ -53,6 +53,10 @@ pub const LISTENERS: u32 = 4096;
 /// fatal signal is asked for within milliseconds, so this only has to cover that time on a busy node.
 pub const SIGNAL_ORIGINS: u32 = 4096;
 
+/// Tasks that the kernel has just sent SIGKILL. The OOM killer's are taken out at once, so this only has to hold them while
+/// others, such as those of an ending pid namespace, come in.
+pub const OOM_VICTIMS: u32 = 1024;
+
 /// Room for about 370 OOM kills with the exits they cause, should the agent not be scheduled for a while.
 pub const URGENT_RING_BYTES: u32 = 1024 * 1024;
 

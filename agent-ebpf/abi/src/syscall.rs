@@ -24,8 +24,8 @@ pub const COMPAT_CALL: u32 = MAX_CALLS as u32 + 1;
 /// eight ways to fail. An entry takes some 70 bytes and 8 more for each CPU.
 pub const FAILURE_COUNTS: u32 = 8192;
 
-/// Cgroups whose last words are kept, the least recently used forgotten first: the pods that a node may have (110), a
-/// few containers in each, and those that ended just now. 8.3 MiB of a budget of 96.
+/// Cgroups whose last words are kept: the pods that a node may have (110), a few containers in each, those that ended just
+/// now, and room for the next. 8.3 MiB of a budget of 96.
 pub const LAST_WORDS: u32 = 768;
 
 /// Calls that each of them holds.
@@ -151,7 +151,7 @@ const _: () = assert!(size_of::<FailureKey>() == 16);
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FailedCall {
-    /// Its number among those of its cgroup, from 1; 0 while it is written.
+    /// Its number among those of its cgroup, from 1; 0 where none was written yet.
     pub sequence: u64,
     /// CLOCK_MONOTONIC when it returned.
     pub ktime_ns: u64,

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
 };
 use inquest_agent_abi::{
     FAILURE_COUNTS, FailedCall, FailureKey, LAST_WORDS as MAX_CGROUPS, LastWords,
@@ -24,9 +24,10 @@ pub(crate) static FAILURES: PerCpuHashMap<FailureKey, u64> =
 pub(crate) static FORKS_REFUSED: HashMap<RefusedForksKey, RefusedForks> =
     HashMap::with_max_entries(REFUSED_FORKS, 0);
 
+/// Not one that makes room by itself: before Linux 6.16 such a map hands out entries to CPUs by 128 at a time, so that on
+/// the seventh CPU of these it would forget a living cgroup for each new one.
 #[map]
-pub(crate) static LAST_WORDS: LruHashMap<u64, LastWords> =
-    LruHashMap::with_max_entries(MAX_CGROUPS, 0);
+pub(crate) static LAST_WORDS: HashMap<u64, LastWords> = HashMap::with_max_entries(MAX_CGROUPS, 0);
 
 /// Never written: what a cgroup's last words start as, too large for the stack.
 #[map]

@@ -138,7 +138,10 @@ fn address(bytes: &[u8]) -> Option<v1::SocketAddress> {
             port: port()?.into(),
         }),
         libc::AF_INET6 => Some(v1::SocketAddress {
-            address: Ipv6Addr::from(*bytes.get(8..)?.first_chunk::<16>()?).to_string(),
+            // One that is IPv4's in an IPv6 socket is told as what it is.
+            address: Ipv6Addr::from(*bytes.get(8..)?.first_chunk::<16>()?)
+                .to_canonical()
+                .to_string(),
             port: port()?.into(),
         }),
         libc::AF_UNIX => Some(v1::SocketAddress {
@@ -276,11 +279,14 @@ mod tests {
         v4.extend([0x1f, 0x90, 127, 0, 0, 1]);
         let mut v6 = (libc::AF_INET6 as u16).to_ne_bytes().to_vec();
         v6.extend([0, 80, 0, 0, 0, 0]);
+        let mut mapped = v6.clone();
         v6.extend(Ipv6Addr::LOCALHOST.octets());
+        mapped.extend(Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets());
         let unix = |name: &[u8]| [&(libc::AF_UNIX as u16).to_ne_bytes(), name].concat();
         for (bytes, address, port) in [
             (v4, "127.0.0.1", 8080),
             (v6, "::1", 80),
+            (mapped, "127.0.0.1", 80),
             (unix(b"/run/app.sock\0"), "/run/app.sock", 0),
             (unix(b"\0bus\0"), "@bus", 0),
         ] {

@@ -43,6 +43,11 @@ impl Lifecycle {
         })
     }
 
+    /// Keeps room for the last words of new cgroups.
+    pub(super) fn keep_room(&mut self) {
+        self.last_words.make_room_if_due();
+    }
+
     /// Returns what came of an end: nothing of a clean one of another than a container's init, which is there for
     /// whoever knows the process.
     pub(super) fn exited(

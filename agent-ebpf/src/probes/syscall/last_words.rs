@@ -5,11 +5,13 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns},
 };
-use inquest_agent_abi::{Argument, FailedCall, LastWords, MAX_ARGUMENT, MAX_COMM, MAX_LAST_WORDS};
+use inquest_agent_abi::{
+    Argument, Counted, FailedCall, LastWords, MAX_ARGUMENT, MAX_COMM, MAX_LAST_WORDS,
+};
 
 use super::Failure;
 use crate::{
-    count::add,
+    count::{add, uncounted},
     kernel_read::{Fields, OpenFile, read_user_bytes, read_user_text},
     maps::{CALL_SCRATCH, LAST_WORDS, LAYOUT, NO_WORDS},
 };
@@ -31,8 +33,9 @@ pub(super) fn remember(failure: Failure, registers: impl Fields) {
         if is_preload(&raw const (*call).argument) {
             return;
         }
-        if let Some(words) = words_of(failure.cgroup) {
-            append(words, call);
+        match words_of(failure.cgroup) {
+            Some(words) => append(words, call),
+            None => uncounted(Counted::LastWords),
         }
     }
 }
@@ -91,7 +94,7 @@ unsafe fn is_preload(argument: *const [u8; MAX_ARGUMENT]) -> bool {
     unsafe { *argument.cast::<[u64; 2]>() == PRELOAD }
 }
 
-/// Returns the words of `cgroup`, made if there are none yet.
+/// Returns the words of `cgroup`, made if there are none yet; `None` when there is no room.
 #[inline(always)]
 fn words_of(cgroup: u64) -> Option<*mut LastWords> {
     let known = LAST_WORDS.get_ptr_mut(cgroup);

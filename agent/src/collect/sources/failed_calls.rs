@@ -74,6 +74,7 @@ impl FailedCalls {
         for (which, reason) in [
             (Counted::Failures, "failure_map"),
             (Counted::RefusedForks, "refused_fork_map"),
+            (Counted::LastWords, "last_words_map"),
         ] {
             match self.generations.uncounted_since(which) {
                 Ok(count) => losses.add(Stage::RingBuffer, reason, count),
