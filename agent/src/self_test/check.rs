@@ -70,12 +70,6 @@ impl Deed {
         cgroup_of(signal).is_some_and(|cgroup| cgroup.path == self.cgroup)
     }
 
-    /// Whether a signal names no other cgroup than that of the deed. With cgroup v1 a socket that does not connect has no
-    /// owner, and the namespace of a process that is gone belongs to nobody any more.
-    pub(super) fn is_home_if_known(&self, signal: &v1::Signal) -> bool {
-        cgroup_of(signal).is_none_or(|cgroup| cgroup.path == self.cgroup)
-    }
-
     /// Whether a signal is about the process of the deed.
     pub(super) fn is_process(&self, signal: &v1::Signal) -> bool {
         let subject = signal.subject.as_ref();
