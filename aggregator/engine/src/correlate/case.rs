@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use super::coverage::{Coverage, believed};
-use super::death::{Death, Observed, Scene};
+use super::death::{CONTAINER_MARGIN, Death, Observed, Scene};
 use super::troubles::{AFTER_DEATH, BEFORE_DEATH, Record, Troubles};
 use super::window::Arrival;
 use super::workload::{Workload, home_of};
 use crate::config::WINDOW;
 use crate::explain::facts::{Fact, FactKind};
 use crate::explain::quote::clean;
+use crate::explain::signal_name::is_fault_signal;
 use crate::model::signal::{ExecFailure, FailedCall};
 use crate::model::{
     Entity, EntityKind, EvidenceSource, NodeName, Signal, SignalBody, SignalId, Timestamp,
@@ -25,6 +26,10 @@ const OF_SIGNAL: u32 = 128;
 /// The highest signal number of Linux.
 const MAX_SIGNAL: u32 = 64;
 
+/// Ends of a workload looked at for one that took its main process along, the newest: each death must cost
+/// the same, however many there are.
+const MAX_FELLOWS: usize = 64;
+
 /// A case for the detectors.
 #[derive(Debug)]
 pub(crate) struct Case<'a> {
@@ -33,6 +38,8 @@ pub(crate) struct Case<'a> {
     pub(crate) coverage: Coverage,
     pub(crate) troubles: Troubles<'a>,
     death: Option<Death<'a>>,
+    /// Another process of its workload was killed for memory or crashed shortly before its death.
+    is_aftermath: bool,
     scene: Scene<'a>,
     newest: Timestamp,
 }
@@ -50,6 +57,7 @@ impl<'a> Case<'a> {
             workload: death.workload.clone(),
             coverage: death.coverage.clone(),
             troubles: Troubles::gather(scene, death.node, &death.workload, start, end),
+            is_aftermath: follows_a_violent_end(scene, &death),
             death: Some(death),
             scene,
             newest: end,
@@ -73,6 +81,7 @@ impl<'a> Case<'a> {
             coverage: Coverage::around(node, newest, scene.inventory, &nearby),
             troubles,
             death: None,
+            is_aftermath: false,
             scene,
             newest,
         })
@@ -85,14 +94,16 @@ impl<'a> Case<'a> {
 
     /// Its death, when that was the main process of a workload which failed by itself: with an exit code
     /// that says so. Of other processes an error is everyday business: shells probe, greps find nothing,
-    /// and monitors try programs that may not be installed.
+    /// and monitors try programs that may not be installed. One that ends because another process of its
+    /// workload was killed or crashed did not fail: that end is told.
     pub(crate) fn failed_main(&self) -> Option<&Death<'a>> {
         self.death().filter(|death| {
             let failed = death
                 .exit
                 .is_some_and(|exit| exit.record.signal == 0 && is_failure(exit.record.code));
             let was_to_be_main = || death.is_starter() && self.own_exec_failure().is_some();
-            failed && death.oom.is_none() && (death.is_main() || was_to_be_main())
+            let is_own = failed && death.oom.is_none() && !self.is_aftermath;
+            is_own && (death.is_main() || was_to_be_main())
         })
     }
 
@@ -191,6 +202,29 @@ impl<'a> Case<'a> {
     pub(crate) fn signal_ids(&self) -> impl Iterator<Item = &'a SignalId> + '_ {
         self.death.iter().flat_map(Death::signal_ids)
     }
+}
+
+/// Whether the OOM killer or a fault ended another process of a workload shortly before a death in it. What a
+/// process was killed by, else, its main process may have sent, when it gave up.
+fn follows_a_violent_end(scene: Scene<'_>, death: &Death<'_>) -> bool {
+    let Some(exit) = death.exit.filter(|exit| exit.record.code != 0) else {
+        return false;
+    };
+    let at = exit.signal.observed_at;
+    let start = at.minus(CONTAINER_MARGIN);
+    let fellows = scene
+        .window
+        .ends_of(death.node, &death.workload, start, at)
+        .filter(|(arrival, _)| *arrival < scene.until);
+    let pid = |signal: &Signal| signal.subject.process.as_ref().map(|process| process.pid);
+    fellows.take(MAX_FELLOWS).any(|(_, signal)| {
+        let is_violent = match &signal.body {
+            SignalBody::OomKill(_) => true,
+            SignalBody::ProcessExit(exit) => is_fault_signal(exit.signal),
+            _ => false,
+        };
+        is_violent && pid(signal) != pid(exit.signal)
+    })
 }
 
 /// Whether an exit code says that the program failed. With 128 plus a signal's number it says that it was

@@ -115,9 +115,9 @@ fn word_of(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::model::{Severity, Signal};
-    use crate::testing::Actor;
     use crate::testing::scenario::{Nature, Scenario, stands};
     use crate::testing::signs::{call, connect, database, flow};
+    use crate::testing::{Actor, at_ms};
 
     const SCENARIO: Scenario = Scenario {
         cause: "file-missing",
@@ -187,7 +187,19 @@ mod tests {
             ),
             connect(40, -10, "ECONNREFUSED", database()),
         ];
+        let worker = Actor::new("worker", 41).child_of(40);
+        let after_oom = vec![
+            worker.oom("oom", at_ms(-1000)),
+            worker.exit("worker", at_ms(-990), 9),
+            shop.gave_up("s", 0, 1, missing()),
+        ];
+        let after_crash = vec![
+            worker.exit("worker", at_ms(-990), 11),
+            shop.gave_up("s", 0, 1, missing()),
+        ];
         vec![
+            ("a program whose worker was killed for memory", after_oom),
+            ("a program whose worker crashed", after_crash),
             (
                 "a program that ended well",
                 vec![shop.gave_up("s", 0, 0, missing())],

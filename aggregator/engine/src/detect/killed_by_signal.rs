@@ -9,14 +9,15 @@
 mod relation;
 
 use self::relation::{Relation, relation};
-use super::native_crash::is_fault_signal;
 use super::{Detector, Finding, Verdict};
 use crate::correlate::case::Case;
 use crate::correlate::death::{Death, Observed};
 use crate::correlate::workload::label;
 use crate::explain::facts::FactKind;
 use crate::explain::quote::clean;
-use crate::explain::signal_name::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, signal_name};
+use crate::explain::signal_name::{
+    SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, is_fault_signal, signal_name,
+};
 use crate::explain::story::{self, Story};
 use crate::model::Severity;
 use crate::model::signal::{FatalSignal, SignalOrigin};

@@ -7,7 +7,7 @@ use crate::correlate::case::Case;
 use crate::correlate::death::Death;
 use crate::explain::facts::FactKind;
 use crate::explain::signal_name::{
-    SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, fault_meaning, signal_name,
+    SIGABRT, SIGBUS, SIGILL, SIGSEGV, SIGSYS, fault_meaning, is_fault_signal, signal_name,
 };
 use crate::explain::story::{self, Story};
 use crate::model::Severity;
@@ -16,20 +16,12 @@ use crate::rank::{Strength, factors};
 
 const PRIOR: f64 = 0.95;
 
-/// Signals that a process's own code raises.
-const FAULT_SIGNALS: [u32; 7] = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS];
-
 /// The kernel maps nothing below this address (vm.mmap_min_addr), so a fault there is a null pointer
 /// or a field of one.
 const NULL_PAGE_END: u64 = 0x1_0000;
 
 /// Finds crashes.
 pub(super) struct NativeCrash;
-
-/// Whether the signal is one that a fault raises.
-pub(super) fn is_fault_signal(signal: u32) -> bool {
-    FAULT_SIGNALS.contains(&signal)
-}
 
 impl Detector for NativeCrash {
     fn cause(&self) -> &'static str {

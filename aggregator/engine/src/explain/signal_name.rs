@@ -13,6 +13,14 @@ pub(crate) const SIGSEGV: u32 = 11;
 pub(crate) const SIGTERM: u32 = 15;
 pub(crate) const SIGSYS: u32 = 31;
 
+/// Signals that a process's own code raises.
+const FAULT_SIGNALS: [u32; 7] = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS];
+
+/// Whether the signal is one that a fault raises.
+pub(crate) fn is_fault_signal(signal: u32) -> bool {
+    FAULT_SIGNALS.contains(&signal)
+}
+
 /// Names a signal with its number, for example `SIGKILL (9)`.
 pub(crate) fn signal_name(signal: u32) -> String {
     let name = match signal {
