@@ -114,14 +114,16 @@ impl Stage {
         Ok(holding.count())
     }
 
-    /// The incident once its cause is the one expected, or as it is at the deadline.
+    /// The incident once its cause is the one expected and all is named, or as it is at the deadline: what a
+    /// workload suffers may be told before the end that it leads to.
     async fn settled(&self, played: &Played) -> anyhow::Result<Incident> {
         let deadline = Instant::now() + INCIDENT_DEADLINE;
         loop {
             let report = self.client.why(&played.target).await?;
             let incident = report.and_then(|report| report.incidents.into_iter().next());
             let incident = incident.context("the incident is gone again")?;
-            let is_settled = incident.root_cause.cause == played.cause;
+            let is_settled = incident.root_cause.cause == played.cause
+                && missing_names(&incident, &played.names).is_empty();
             if is_settled || Instant::now() > deadline {
                 return Ok(incident);
             }
