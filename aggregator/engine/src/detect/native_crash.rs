@@ -86,6 +86,12 @@ fn story(death: &Death<'_>, signal: u32) -> Story {
     let name = signal_name(signal);
     let fatal = death.killer();
     let code = fatal.map_or(0, |fatal| fatal.record.code);
+    let by_itself = fatal.is_some_and(|fatal| fatal.record.origin == SignalOrigin::User);
+    let meaning = if by_itself && signal != SIGABRT {
+        "it sent the signal to itself, as handlers of a fault do in the end"
+    } else {
+        fault_meaning(signal, code)
+    };
     let place = match fatal.and_then(|fatal| fatal.record.fault_address) {
         Some(address) if signal == SIGSEGV && address < NULL_PAGE_END => {
             format!(" The address, {address:#x}, is that of a null pointer or of a field of one.")
@@ -94,10 +100,7 @@ fn story(death: &Death<'_>, signal: u32) -> Story {
         None => String::new(),
     };
     Story {
-        headline: format!(
-            "{victim} crashed with {name}: {}",
-            fault_meaning(signal, code)
-        ),
+        headline: format!("{victim} crashed with {name}: {meaning}"),
         explanation: format!("{}{place}", explanation(death)),
         chain: story::chain(death),
         impact: story::impact(death),
@@ -218,6 +221,19 @@ mod tests {
             let incident = opens(vec![fault], CAUSE, Severity::Warning);
             assert_eq!(incident.explanation.contains("null pointer"), is_null);
             rests_on_facts(&incident);
+        }
+    }
+
+    #[test]
+    fn claims_no_fault_when_the_process_sent_the_signal_to_itself() {
+        let worker = Actor::new("worker", 7);
+        for (signal, words) in [(11, "it sent the signal to itself"), (6, "abort()")] {
+            let signals = vec![
+                worker.killed_by("s-1", at_ms(0), signal, &worker),
+                worker.exit("s-2", at_ms(1), signal),
+            ];
+            let incident = &crate::testing::incidents_of(signals)[0];
+            assert!(incident.headline.contains(words), "{}", incident.headline);
         }
     }
 }
