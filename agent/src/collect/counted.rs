@@ -8,6 +8,8 @@ use aya::{
 };
 use inquest_agent_abi::{Counted, Generation, names};
 
+use tracing::debug;
+
 use super::ring_buffer::{OpenError, open_map};
 
 /// A counting map, and in which generation its programs are.
@@ -31,7 +33,7 @@ pub(crate) trait Counts: TryFrom<aya::maps::Map, Error = MapError> {
     type Value;
 
     /// Returns all keys, of both generations.
-    fn all_keys(&self) -> Vec<Self::Key>;
+    fn all_keys(&self) -> Result<Vec<Self::Key>, MapError>;
 
     /// Returns the value of `key`, of all CPUs together, and removes it.
     fn take(&mut self, key: &Self::Key) -> Result<Self::Value, MapError>;
@@ -44,8 +46,8 @@ impl<K: Pod + Generation, V: Pod> Counts for HashMap<MapData, K, V> {
     type Key = K;
     type Value = V;
 
-    fn all_keys(&self) -> Vec<K> {
-        self.keys().filter_map(Result::ok).collect()
+    fn all_keys(&self) -> Result<Vec<K>, MapError> {
+        self.keys().collect()
     }
 
     fn take(&mut self, key: &K) -> Result<V, MapError> {
@@ -59,8 +61,8 @@ impl<K: Pod + Generation> Counts for PerCpuHashMap<MapData, K, u64> {
     type Key = K;
     type Value = u64;
 
-    fn all_keys(&self) -> Vec<K> {
-        self.keys().filter_map(Result::ok).collect()
+    fn all_keys(&self) -> Result<Vec<K>, MapError> {
+        self.keys().collect()
     }
 
     fn take(&mut self, key: &K) -> Result<u64, MapError> {
@@ -129,14 +131,21 @@ impl<M: Counts> Counting<M> {
         generations: &mut Generations,
     ) -> Result<Vec<Entry<M>>, MapError> {
         // The keys first: taking one out would send the iteration back to its start.
-        let mut keys = self.map.all_keys();
+        let mut keys = self.map.all_keys()?;
         keys.retain(|key| key.generation() != self.generation);
         let mut counted = Vec::with_capacity(keys.len());
         for key in keys {
-            counted.push((key, self.map.take(&key)?));
+            match self.map.take(&key) {
+                Ok(value) => counted.push((key, value)),
+                // The others must not be lost for it; it is taken out when its generation is over the next time.
+                Err(error) => debug!(%error, "an entry stays in its map"),
+            }
         }
-        self.generation ^= 1;
-        generations.begin(self.which, self.generation)?;
+        let next = self.generation ^ 1;
+        match generations.begin(self.which, next) {
+            Ok(()) => self.generation = next,
+            Err(error) => debug!(%error, "no generation begun, the present one goes on"),
+        }
         Ok(counted)
     }
 }

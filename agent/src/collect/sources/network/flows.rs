@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aya::Ebpf;
+use aya::{Ebpf, maps::MapError};
 use inquest_agent_abi::{Counted, FlowCounts, FlowKey, OtherFlowsKey, names};
 use inquest_proto::v1::{self, TcpFlow, TcpFlows, signal::Body, tcp_flow::Direction};
 use tracing::debug;
@@ -78,15 +78,10 @@ impl Flows {
         window: Window,
         attributor: &mut Attributor,
     ) -> Vec<v1::Signal> {
-        match (self.map.drain(generations), self.others.drain(generations)) {
-            (Ok(flows), Ok(others)) => {
-                self.report_shortages(&flows, window);
-                gather(&mut self.gathered, &flows, &others, window);
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                debug!(%error, "failed to read the map of connections");
-            }
-        }
+        let flows = or_none(self.map.drain(generations));
+        let others = or_none(self.others.drain(generations));
+        self.report_shortages(&flows, window);
+        gather(&mut self.gathered, &flows, &others, window);
         let mut signals = Vec::new();
         let due = if std::mem::take(&mut self.all_due) {
             std::mem::take(&mut self.gathered)
@@ -169,6 +164,14 @@ fn shortages(flows: &[(FlowKey, FlowCounts)], window: Window) -> Vec<PortShortag
         }
     }
     owners.into_values().map(|(shortage, _)| shortage).collect()
+}
+
+/// Returns what was taken out, nothing when the map cannot be read now.
+fn or_none<T>(taken: Result<Vec<T>, MapError>) -> Vec<T> {
+    taken.unwrap_or_else(|error| {
+        debug!(%error, "failed to read the map of connections");
+        Vec::new()
+    })
 }
 
 fn gather(
