@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Time given to a signal too many to arrive; several readings of the slower lane.
 const GRACE: Duration = Duration::from_millis(1500);
 
+/// As what the agent tells runs of programs that the kernel left out, which some 7.x do on a slow machine.
+const MISSED_RUNS: &str = "probe_busy";
+
 /// A running collector.
 #[derive(Debug)]
 pub(super) struct Observer {
@@ -27,6 +30,7 @@ pub(super) struct Observer {
     receiver: mpsc::Receiver<Observed>,
     seen: Vec<v1::Signal>,
     lost: u64,
+    missed_runs: u64,
 }
 
 impl Observer {
@@ -49,6 +53,7 @@ impl Observer {
             receiver,
             seen: Vec::new(),
             lost: 0,
+            missed_runs: 0,
         })
     }
 
@@ -69,11 +74,19 @@ impl Observer {
     async fn take_next(&mut self) -> bool {
         match self.receiver.recv().await {
             Some(Observed::Signal(signal)) => self.seen.push(*signal),
+            Some(Observed::Loss(loss)) if loss.reason == MISSED_RUNS => {
+                self.missed_runs += loss.count;
+            }
             Some(Observed::Loss(loss)) => self.lost += loss.count,
             Some(Observed::Watermark(_)) => {}
             None => return false,
         }
         true
+    }
+
+    /// How many runs of any program the kernel left out: of one that tells nothing here, most likely.
+    pub(super) fn missed_runs(&self) -> u64 {
+        self.missed_runs
     }
 
     /// How much was lost on the way.

@@ -26,6 +26,8 @@ pub(super) async fn prove(proof: &mut Proof) -> anyhow::Result<()> {
     of_a_group(&launcher, &mut observer, proof).await?;
     of_the_node(&launcher, &mut observer, proof).await?;
     proof.exactly("oom: observations lost", observer.lost(), 0);
+    // Had it been a kill's, the kill would be missing above.
+    proof.figure("oom: runs of programs left out", observer.missed_runs())?;
     observer.stop().await
 }
 
