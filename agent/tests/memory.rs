@@ -113,6 +113,10 @@ mod tests {
         ] {
             assert_eq!(seen.lost(stage, reason), 0, "{stage:?}");
         }
+        eventually("memory is told", || {
+            seen.cost().is_some_and(|cost| cost.memory_bytes > 0)
+        })
+        .await;
         let told = seen.cost().unwrap();
         assert_eq!(told.memory_max_bytes, BOUND);
         assert!(told.memory_bytes <= BOUND);

@@ -348,7 +348,7 @@ mod tests {
             (
                 json!({"waitProfile": {"shares": [{"state": "STATE_FUTEX", "share": 0.93},
                     {"state": "STATE_ON_CPU", "share": 0.07}]}}),
-                "93 % waiting for a lock, and 1 other",
+                "93 % waiting for a lock or condition, and 1 other",
             ),
             (
                 json!({"nodeEvent": {"kind": "KIND_CLOCK_STEP", "stepNs": "-2000000"}}),
