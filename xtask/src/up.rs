@@ -145,7 +145,7 @@ fn show(daemon: &Daemon, url: &str) {
     ));
 }
 
-/// Counts the attached probes in an agent's status and names those that are missing.
+/// Counts the attached probes in an agent's status, and those at rest until somebody asks, and names those that are missing.
 fn probe_lines(status: &Value) -> Vec<String> {
     let probes = status
         .get("probes")
@@ -158,10 +158,15 @@ fn probe_lines(status: &Value) -> Vec<String> {
             .unwrap_or_default()
             .to_owned()
     };
-    let attached = |probe: &&Value| text(probe, "state") == "attached";
-    let count = probes.iter().filter(attached).count();
-    let mut lines = vec![format!("{count}/{} attached", probes.len())];
-    for probe in probes.iter().filter(|probe| !attached(probe)) {
+    let are = |state| move |probe: &&Value| text(probe, "state") == state;
+    let attached = probes.iter().filter(are("attached")).count();
+    let on_demand = probes.iter().filter(are("on-demand")).count();
+    let mut lines = vec![format!("{attached}/{} attached", probes.len())];
+    if let (Some(line), 1..) = (lines.first_mut(), on_demand) {
+        line = format!("{line}, {on_demand} on demand");
+    }
+    let is_missing = |probe: &&Value| !are("attached")(probe) && !are("on-demand")(probe);
+    for probe in probes.iter().filter(is_missing) {
         lines.push(format!(
             "{} missing: {}",
             text(probe, "name"),
@@ -195,10 +200,14 @@ mod tests {
             {"name": "oom", "state": "attached"},
             {"name": "exec", "state": "attached"},
             {"name": "exit", "state": "missing", "why": "refused by the kernel"},
+            {"name": "sched_switch", "state": "on-demand"},
         ]});
         assert_eq!(
             probe_lines(&status),
-            ["2/3 attached", "exit missing: refused by the kernel"]
+            [
+                "2/4 attached, 1 on demand",
+                "exit missing: refused by the kernel"
+            ]
         );
         assert_eq!(probe_lines(&json!({})), ["0/0 attached"]);
     }
