@@ -163,7 +163,7 @@ fn probe_lines(status: &Value) -> Vec<String> {
     let on_demand = probes.iter().filter(are("on-demand")).count();
     let mut lines = vec![format!("{attached}/{} attached", probes.len())];
     if let (Some(line), 1..) = (lines.first_mut(), on_demand) {
-        line = format!("{line}, {on_demand} on demand");
+        *line = format!("{line}, {on_demand} on demand");
     }
     let is_missing = |probe: &&Value| !are("attached")(probe) && !are("on-demand")(probe);
     for probe in probes.iter().filter(is_missing) {
