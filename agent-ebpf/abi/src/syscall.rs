@@ -25,8 +25,8 @@ pub const COMPAT_CALL: u32 = MAX_CALLS as u32 + 1;
 pub const FAILURE_COUNTS: u32 = 8192;
 
 /// Cgroups whose last words are kept: the pods that a node may have (110), a few containers in each, those that ended just
-/// now, and room for the next. 8.3 MiB of a budget of 96.
-pub const LAST_WORDS: u32 = 768;
+/// now, and room for the next. 6.2 MiB of a budget of 96.
+pub const LAST_WORDS: u32 = 576;
 
 /// Calls that each of them holds.
 pub const MAX_LAST_WORDS: usize = 64;
